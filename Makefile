@@ -1,0 +1,46 @@
+# Two commands do everything on a fresh machine: `make quickstart` and `make test`.
+# Both build their own environment in .venv from the lock; nothing else needs to be installed but Python.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: quickstart test test-slow verify-real lint format lock clean
+
+quickstart: $(READY)
+	$(BIN)/medverdict quickstart
+
+test: $(READY) lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+# Fails, and never skips, where the real base or the public sample is missing.
+verify-real: $(READY)
+	$(BIN)/python -m pytest -m real --require-real
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Needs uv (https://docs.astral.sh/uv/) on the path; only who changes dependencies runs it.
+lock:
+	$(PYTHON) tools/lock.py
+
+$(READY): requirements.lock requirements-cuda.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "medverdict needs Python 3.11 to 3.13; this is %d.%d. Try: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --progress-bar off -q --require-hashes --no-deps -r requirements.lock
+	$(PIP) check >/dev/null 2>&1 || $(PIP) install -q --require-hashes --no-deps -r requirements-cuda.lock
+	$(PIP) install -q --no-deps --no-build-isolation -e .
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache

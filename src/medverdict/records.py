@@ -1,0 +1,315 @@
+"""The records that cross from one room to another: frozen, few fields, stored as the JSON they print."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Label = Literal["TRUE", "FALSE"]
+Verdict = Literal["TRUE", "FALSE", "ABSTAIN"]
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Claim(Record):
+    """One statement with its known answer."""
+
+    id: str
+    """Unique inside a data set."""
+    text: str
+    """NFC, single spaces, trimmed (`text.normalise`)."""
+    label: Label
+    """The answer key."""
+    group: str = ""
+    """Family of near-duplicates and pairs; split, bootstrap and audit never cut through one."""
+    pair: str = ""
+    """Names minimal-edit twins; empty when the claim has none."""
+    source: str = ""
+    """Where the row came from: a file's stem, or a style of ours."""
+    topic: str = ""
+    """Free text, for slices."""
+
+
+class Dropped(Record):
+    """One input row that was left out, and why: nothing disappears in silence."""
+
+    file: str
+    """Name of the file it stood in."""
+    line: int
+    """1-based line (JSONL) or record (CSV, the header being line 1)."""
+    reason: str
+    """Short and countable, such as `duplicate` or `too long`."""
+    text: str
+    """The row's text as it came."""
+
+
+class Split(Record):
+    """A named set of claims that is used as a whole."""
+
+    name: str
+    """`train`, `dev` or `test`."""
+    claims: tuple[Claim, ...]
+    """In file order."""
+    sha256: str
+    """Of the split's file, byte for byte."""
+
+
+class AuditPair(Record):
+    """Two rows that should not both be where they are."""
+
+    kind: Literal["exact", "near", "flipped", "contradiction"]
+    """`exact`/`near`: the same text across splits; `flipped`: so, with the other label; `contradiction`: the
+    same text with both labels inside one split."""
+    cosine: float
+    """Of character 3-5-gram TF-IDF; 1.0 for exact."""
+    left: str
+    """Claim id in `left_split`."""
+    right: str
+    """Claim id in `right_split`."""
+    left_split: str
+    """Name of the split the left row is in."""
+    right_split: str
+    """Name of the split the right row is in."""
+    left_text: str
+    """The left row, for a person to read."""
+    right_text: str
+    """The right row, for a person to read."""
+
+
+class Audit(Record):
+    """What a search for leaks between splits found."""
+
+    pairs: tuple[AuditPair, ...]
+    """Every pair at or above the gate's threshold, worst first."""
+    counts: dict[str, int]
+    """Rows per split and label, pairs per kind, pairs at each threshold."""
+    thresholds: dict[str, float]
+    """`gate` closes the gate; `sensitivity` is only counted."""
+    hashes: dict[str, str]
+    """Split name to sha256, so that an audit belongs to exactly these files."""
+    warnings: tuple[str, ...]
+    """Imbalance and the like: worth reading, closing nothing."""
+    clean: bool
+    """True when no pair closes the gate."""
+
+
+class Recipe(Record):
+    """What to run: flat and whole, every field stands in its file."""
+
+    name: str
+    """The file's stem."""
+    description: str
+    """One line for a person."""
+    method: Literal["zero-shot", "lora", "full"]
+    """`zero-shot` trains nothing; `full` trains every weight."""
+    base: str
+    """Default base: a registry name, hub id, folder or .gguf; `--base` swaps it."""
+    prompt: str
+    """Template with one `{claim}`; the answer follows its last character."""
+    label_true: str
+    """Answer word for TRUE, with its leading space; compared by its first token."""
+    label_false: str
+    """Answer word for FALSE; its first token must differ."""
+    append_eos: bool
+    """Whether an end token follows the answer in training, supervised like it."""
+    max_length: Annotated[int, Field(ge=16, le=4096)]
+    """Tokens a prompt with its answer may have; a longer claim is an error, never cut in silence."""
+    epochs: Annotated[float, Field(ge=0)]
+    """Passes over the training rows."""
+    learning_rate: Annotated[float, Field(ge=0)]
+    """Peak rate of AdamW."""
+    schedule: Literal["linear", "cosine", "constant"]
+    """Shape after warm-up; linear and cosine end at zero."""
+    warmup_ratio: Annotated[float, Field(ge=0, le=1)]
+    """Share of all steps in which the rate rises from zero."""
+    batch_size: Annotated[int, Field(ge=1)]
+    """Rows in one forward pass (micro-batch)."""
+    accumulation: Annotated[int, Field(ge=1)]
+    """Micro-batches in one optimizer step."""
+    weight_decay: Annotated[float, Field(ge=0)]
+    """AdamW's decoupled decay, on matrices only."""
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)]
+    """AdamW."""
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)]
+    """AdamW."""
+    adam_epsilon: Annotated[float, Field(gt=0)]
+    """AdamW."""
+    clip_norm: Annotated[float, Field(ge=0)]
+    """Largest global gradient norm; 0 switches clipping off."""
+    lora_rank: Annotated[int, Field(ge=0)]
+    """Rank r; 0 only where the method is not lora."""
+    lora_alpha: Annotated[float, Field(ge=0)]
+    """The update is scaled by alpha / r."""
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)]
+    """Dropout on the adapter's input."""
+    lora_targets: tuple[str, ...]
+    """Last names of the adapted linear layers, such as `q_proj`."""
+    eval_every: Annotated[int, Field(ge=0)]
+    """Steps between evaluations on dev; each epoch's end and the last step are measured too."""
+    keep_best: bool
+    """Keep the weights with the best dev accuracy (ties: lower loss), else the last ones."""
+    seed: int
+    """Data order, adapter start and dropout."""
+
+
+class Calibration(Record):
+    """What was fitted on dev, and nowhere else."""
+
+    temperature: float
+    """p_true = sigmoid((margin - threshold) / temperature)."""
+    threshold: float
+    """Margin above which the verdict is TRUE."""
+    abstain_below: float | None
+    """Confidence max(p, 1-p) under which the verdict is ABSTAIN, when abstention is asked for; None where dev
+    was too small to choose one."""
+    n: int
+    """Dev rows it was fitted on."""
+    fitted_on: str
+    """sha256 of the dev split."""
+
+
+class GoldenRow(Record):
+    """One claim of ours with the margin that the measured model gave it; replayed wherever it is loaded."""
+
+    text: str
+    """The claim."""
+    margin: float
+    """As measured at the end of the run."""
+
+
+class BaseInfo(Record):
+    """Which weights a run stands on."""
+
+    name: str
+    """As the user named it."""
+    source: str
+    """Hub id, mirror package, folder or file that it came from."""
+    revision: str
+    """Pinned revision, or the file's sha256."""
+    sha256: str
+    """Of the safetensors file that was loaded."""
+    parameters: int
+    """Tied weights counted once, adapters not counted."""
+
+
+class Run(Record):
+    """The manifest of a run folder: enough to say what was done, with what, to what."""
+
+    id: str
+    """Recipe, seed and a digest of everything that decides the outcome."""
+    recipe: Recipe
+    """Resolved: with `--set`, `--seed` and `--base` applied."""
+    recipe_sha256: str
+    """Of the resolved recipe."""
+    base: BaseInfo
+    """The weights underneath."""
+    code: dict[str, str]
+    """Package version, commit and whether the tree was dirty (`unknown` outside a checkout)."""
+    splits: dict[str, str]
+    """Split name to sha256."""
+    rows: dict[str, int]
+    """Split name to number of rows."""
+    device: str
+    """Name of the processor or GPU."""
+    precision: Literal["fp32", "bf16", "fp16"]
+    """Of the forward pass."""
+    versions: dict[str, str]
+    """python, torch, transformers, numpy."""
+    parameters: int
+    """Base and adapter together."""
+    trained_parameters: int
+    """How many of them the optimizer moved."""
+    steps: int
+    """Optimizer steps done."""
+    best_step: int
+    """Step whose weights were kept."""
+    seconds: float
+    """Wall time of training with its evaluations."""
+    calibration: Calibration
+    """Temperature and threshold from dev."""
+    prompt_sha256: str
+    """Of template and label words: what is served must match what was measured."""
+    golden: tuple[GoldenRow, ...]
+    """Replayed at every load."""
+    overrides: tuple[str, ...]
+    """Gates that the user opened by hand; every report repeats them."""
+    files: dict[str, str]
+    """Relative path to sha256 of each file of the run."""
+
+
+class Prediction(Record):
+    """One claim, judged; metrics, calibration and comparisons are pure functions of these."""
+
+    claim_id: str
+    """The claim's id."""
+    text: str
+    """The claim, so that slices and mistakes need nothing but this file."""
+    label: Label
+    """The answer key."""
+    group: str
+    """As in Claim."""
+    pair: str
+    """As in Claim."""
+    topic: str
+    """As in Claim."""
+    source: str
+    """As in Claim."""
+    margin: float
+    """logit(label_true) - logit(label_false) at the last prompt position; a baseline's score has the same sign."""
+    p_true: float
+    """Calibrated probability of TRUE."""
+    verdict: Verdict
+    """ABSTAIN only when asked for."""
+    run: str
+    """Run id, or `baseline:NAME`."""
+
+
+class Metric(Record):
+    """One number with what it is worth."""
+
+    value: float | None
+    """None where it is undefined, never 0.0 in its place."""
+    low: float | None
+    """Lower end of the 95 % interval."""
+    high: float | None
+    """Upper end of the 95 % interval."""
+    n: int
+    """Rows it was computed on."""
+    why: str = ""
+    """Why it is undefined, or empty."""
+
+
+class Comparison(Record):
+    """A against B on the same rows."""
+
+    a: str
+    """Name of A."""
+    b: str
+    """Name of B."""
+    n: int
+    """Rows."""
+    groups: int
+    """Independent groups among them."""
+    seeds: tuple[int, int]
+    """Runs pooled on each side."""
+    difference: float
+    """Accuracy of A minus accuracy of B."""
+    low: float
+    """Lower end of its 95 % interval."""
+    high: float
+    """Upper end of its 95 % interval."""
+    p: float
+    """Exact McNemar, two-sided, on majority verdicts where seeds are pooled."""
+    won: tuple[str, ...]
+    """Claim ids that A got right and B wrong."""
+    lost: tuple[str, ...]
+    """Claim ids that B got right and A wrong."""
+    detectable: float
+    """Smallest difference found with 80 % power at 5 % on this test set."""
+    sentence: str
+    """The result in words."""
