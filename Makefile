@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+LOCKED := --require-hashes --no-deps
 
 .PHONY: quickstart test test-slow verify-real lint format lock clean
 
@@ -34,11 +35,15 @@ format: $(READY)
 lock:
 	$(PYTHON) tools/lock.py
 
-$(READY): requirements.lock requirements-cuda.lock pyproject.toml
+# torch comes from a local folder of wheels (PIP_FIND_LINKS) if one has it, else from the index; the CUDA
+# packages are installed only where the torch that arrived needs them.
+$(READY): requirements.lock requirements-torch.lock requirements-cuda.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "medverdict needs Python 3.11 to 3.13; this is %d.%d. Try: make PYTHON=python3.12 ..." % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --progress-bar off -q --require-hashes --no-deps -r requirements.lock
-	$(PIP) check >/dev/null 2>&1 || $(PIP) install -q --require-hashes --no-deps -r requirements-cuda.lock
+	$(PIP) install -q $(LOCKED) -r requirements.lock
+	$(PIP) install -q --no-index $(LOCKED) -r requirements-torch.lock 2>/dev/null \
+		|| $(PIP) install $(LOCKED) -r requirements-torch.lock
+	$(PIP) check >/dev/null 2>&1 || $(PIP) install -q $(LOCKED) -r requirements-cuda.lock
 	$(PIP) install -q --no-deps --no-build-isolation -e .
 	touch $(READY)
 

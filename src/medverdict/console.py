@@ -13,8 +13,8 @@ from rich.text import Text
 
 T = TypeVar("T")
 
-progress_console = Console(stderr=True, highlight=False)
-result_console = Console(highlight=False)
+progress_console = Console(stderr=True, highlight=False, emoji=False)
+result_console = Console(highlight=False, emoji=False)
 
 
 class _Rate(ProgressColumn):
@@ -26,7 +26,7 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress(description: str, rows: int) -> Iterator["RowProgress"]:
+def progress(description: str, rows: int) -> Iterator[RowProgress]:
     """A progress bar over `rows` rows with rows/s, elapsed and remaining time."""
     columns = (
         TextColumn("{task.description}"),
@@ -66,7 +66,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     """A plain table; the first column is left-aligned, the others right-aligned."""
     built = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
-        built.add_column(column, justify="left" if number == 0 else "right")
+        built.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0)
     for row in rows:
         built.add_row(*(Text(cell) for cell in row))
     return built

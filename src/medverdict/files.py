@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -123,9 +124,24 @@ def _first_line(error: ValueError) -> str:
     return " ".join(str(error).split("\n")[1:3]) or str(error)
 
 
-def require_new_folder(path: Path) -> None:
-    """Refuse an output folder that already holds something, before any work is spent. Raises RunError."""
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Build a folder beside `path`; on success it becomes `path`, on any failure or Ctrl-C it is gone.
+
+    Raises RunError when `path` already holds something, before any work is spent, or when the disk refuses.
+    """
     if path.is_file():
         raise RunError(f"{path}: is a file; expected a folder that does not exist yet. Choose another --out.")
     if path.is_dir() and any(path.iterdir()):
         raise RunError(f"{path}: exists and is not empty. Choose another --out, or delete the folder.")
+    staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        staging.mkdir(parents=True)
+        yield staging
+        if path.is_dir():
+            path.rmdir()
+        staging.rename(path)
+    except OSError as error:
+        raise disk_error(error, path) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

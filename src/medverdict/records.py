@@ -201,7 +201,7 @@ class Run(Record):
     """The manifest of a run folder: enough to say what was done, with what, to what."""
 
     id: str
-    """Recipe, seed and a digest of everything that decides the outcome."""
+    """Recipe, seed and eight hex digits of everything that decides the outcome."""
     recipe: Recipe
     """Resolved: with `--set`, `--seed` and `--base` applied."""
     recipe_sha256: str
@@ -214,6 +214,8 @@ class Run(Record):
     """Split name to sha256."""
     rows: dict[str, int]
     """Split name to number of rows."""
+    data: str
+    """Folder of the prepared splits, as the user named it; the hashes above say whether it is still the same."""
     device: str
     """Name of the processor or GPU."""
     precision: Literal["fp32", "bf16", "fp16"]
@@ -232,6 +234,8 @@ class Run(Record):
     """Wall time of training with its evaluations."""
     calibration: Calibration
     """Temperature and threshold from dev."""
+    zero_shot: Calibration
+    """The same, fitted the same way, for the untrained base with this prompt: a fair zero-shot row."""
     prompt_sha256: str
     """Of template and label words: what is served must match what was measured."""
     golden: tuple[GoldenRow, ...]
@@ -240,6 +244,31 @@ class Run(Record):
     """Gates that the user opened by hand; every report repeats them."""
     files: dict[str, str]
     """Relative path to sha256 of each file of the run."""
+
+
+class HistoryRow(Record):
+    """One optimizer step, as history.jsonl stores it; step 0 is the untrained base."""
+
+    step: int
+    """Optimizer steps done."""
+    epoch: float
+    """Passes over the training rows done."""
+    rows: int
+    """Rows seen."""
+    loss: float | None
+    """Mean over the step's supervised tokens before the update, in nats; None at step 0."""
+    learning_rate: float
+    """Of this step."""
+    gradient_norm: float | None
+    """Global, before clipping; None at step 0 and where fp16 overflowed."""
+    skipped: bool
+    """True where the fp16 scaler met an overflow and left the weights alone."""
+    seconds: float
+    """Since training began, evaluations included."""
+    dev_accuracy: float | None = None
+    """Share of dev rows on the right side of margin 0, where dev was scored after this step."""
+    dev_loss: float | None = None
+    """Mean log loss of dev between the two label words, in nats."""
 
 
 class Prediction(Record):

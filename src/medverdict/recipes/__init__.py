@@ -1,0 +1,1 @@
+"""What to run: one complete TOML file a recipe."""

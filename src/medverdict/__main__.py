@@ -1,0 +1,5 @@
+"""`python -m medverdict` is `medverdict`."""
+
+from medverdict.cli import main
+
+main()

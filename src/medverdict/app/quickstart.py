@@ -1,0 +1,88 @@
+"""The main job, end to end: base, data, audit, training, evaluation, one table and the path of a report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from medverdict.app.evaluation import Evaluated, evaluate
+from medverdict.app.training import TrainOptions, train
+from medverdict.claims import STYLES, test_file, training_files
+from medverdict.console import result_console, say, table
+from medverdict.data.prepare import prepare, print_summary
+from medverdict.errors import NOT_ADVICE, RunError
+from medverdict.evaluate.wording import percent, percent_interval
+from medverdict.model.bases import fetch
+
+RECIPE = "quickstart"
+HUB_BASE = "qwen2.5-0.5b-instruct"
+OFFLINE_BASE = "qwen2.5-coder-0.5b"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What this machine is given to do."""
+
+    base: str
+    files: tuple[Path, ...]
+    settings: tuple[str, ...]
+    reason: str
+    """For a person."""
+
+
+def quickstart(out: Path, base: str | None = None) -> Evaluated:
+    """Do the whole job under `out` (`out-2`, `out-3`, … where that exists) and print what came of it."""
+    started = time.monotonic()
+    out = free_folder(out)
+    choice = choose(base or available_base())
+    say(choice.reason)
+    prepared = prepare(choice.files, out / "data", test_files=[test_file()])
+    print_summary(prepared)
+    train(RECIPE, out / "data", out / "run", TrainOptions([f"base={choice.base}", *choice.settings]))
+    evaluated = evaluate(out / "run", out / "data" / "test.jsonl", out / "report")
+    show(evaluated, time.monotonic() - started)
+    return evaluated
+
+
+def free_folder(out: Path) -> Path:
+    """`out`, or the first of `out-2`, `out-3`, … that does not exist: an older result is never overwritten."""
+    free, number = out, 1
+    while free.exists():
+        number += 1
+        free = out.with_name(f"{out.name}-{number}")
+    return free
+
+
+def available_base() -> str:
+    """The general base where the hub gives it, else the coder base of the same size, which a mirror holds too."""
+    try:
+        fetch(HUB_BASE)
+    except RunError as error:
+        say(f"{HUB_BASE} cannot be had here ({error}); {OFFLINE_BASE} of the same size and architecture instead.")
+        fetch(OFFLINE_BASE)
+        return OFFLINE_BASE
+    return HUB_BASE
+
+
+def choose(base: str) -> Choice:
+    """A GPU gets all our claims and three epochs; a CPU the teacher-style claims and one."""
+    if torch.cuda.is_available():
+        reason = f"GPU found: {base}, all our claims, three epochs."
+        return Choice(base, tuple(training_files()), ("epochs=3",), reason)
+    files = tuple(path for path in training_files() if STYLES[path.stem] == "teacher")
+    return Choice(base, files, (), f"No GPU found: {base}, our teacher-style claims, one epoch.")
+
+
+def show(evaluated: Evaluated, seconds: float) -> None:
+    """The table, the one sentence, the warning and where the report is."""
+    report = evaluated.report
+    systems = sorted(report.systems, key=lambda system: system.accuracy.value or 0.0)
+    rows = [(s.title, percent(s.accuracy.value), percent_interval(s.accuracy)) for s in systems]
+    title = f"accuracy on {report.n} held-out claims in {report.groups} groups, none of them near a training row"
+    result_console.print(table(title, ("judge", "accuracy", "95 % interval"), rows))
+    result_console.print(report.headline, markup=False)
+    result_console.print(NOT_ADVICE, markup=False)
+    result_console.print(f"report: {evaluated.folder / 'report.html'} ({seconds / 60:.1f} minutes)", markup=False)

@@ -1,0 +1,49 @@
+"""Where stored predictions are found: a file, an evaluation's folder, or a run's evaluations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medverdict.app.evaluation import evaluate
+from medverdict.errors import RunError
+from medverdict.evaluate.report import BASELINES, PREDICTIONS
+from medverdict.files import read_records
+from medverdict.predict.load import MANIFEST
+from medverdict.records import Prediction
+
+
+def evaluation_folder(where: Path, data: Path | None = None) -> Path:
+    """The folder with the stored predictions of a run, or `where` itself if it is one.
+
+    With `data`, a run that was not evaluated on it yet is evaluated now. Raises RunError, naming the candidates,
+    when there is no evaluation or more than one to choose from.
+    """
+    if (where / PREDICTIONS).is_file():
+        return where
+    if not (where / MANIFEST).is_file():
+        raise RunError(f"{where}: neither a run nor an evaluation; expected a folder with {MANIFEST} or {PREDICTIONS}.")
+    if data is not None:
+        folder = where / "evaluations" / data.stem
+        return folder if (folder / PREDICTIONS).is_file() else evaluate(where, data).folder
+    found = sorted(path.parent for path in where.glob(f"evaluations/*/{PREDICTIONS}"))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(str(folder) for folder in found)
+        raise RunError(f"{where}: evaluated on {len(found)} sets; name one of {listed}, or give the data file.")
+    raise RunError(f"{where}: not evaluated yet. Run `medverdict evaluate {where} DATA` first, or give the data file.")
+
+
+def stored_predictions(where: Path, data: Path | None = None) -> list[Prediction]:
+    """Predictions from a .jsonl file, an evaluation's folder or a run."""
+    if where.suffix == ".jsonl":
+        return read_records(where, Prediction)
+    return read_records(evaluation_folder(where, data) / PREDICTIONS, Prediction)
+
+
+def stored_baselines(folder: Path) -> dict[str, list[Prediction]]:
+    """Baselines of an evaluation by name."""
+    found: dict[str, list[Prediction]] = {}
+    for prediction in read_records(folder / BASELINES, Prediction):
+        found.setdefault(prediction.run.removeprefix("baseline:"), []).append(prediction)
+    return found

@@ -1,0 +1,325 @@
+"""The command line: a table from command to function, and how each failure ends."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+import medverdict
+from medverdict.console import progress_console, result_console, table
+from medverdict.errors import GATE_CLOSED, NOT_ADVICE, MedverdictError, RunError
+from medverdict.records import Recipe
+
+app = typer.Typer(
+    name="medverdict",
+    help="Train a small language model to judge medical claims, and say honestly how good it is. "
+    "Research aid, not medical advice.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+INTERRUPTED = 130
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Precision = Literal["fp32", "bf16", "fp16"]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a field of the recipe, key=value; repeatable.")
+]
+
+
+def main() -> None:
+    """Run the command line and end with its exit code.
+
+    0 done, 2 the user's mistake, 3 a gate said no, 130 Ctrl-C; anything else is our failure, with a traceback.
+    """
+    app()
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """End a command that meets a user's error with its message and exit code, without a traceback."""
+
+    @functools.wraps(command)
+    def run(*args: object, **options: object) -> None:
+        try:
+            command(*args, **options)
+        except MedverdictError as error:
+            complain(str(error))
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            complain("interrupted; nothing half-written was left behind.")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return run
+
+
+def complain(message: str) -> None:
+    """Say on stderr what went wrong."""
+    progress_console.print(f"medverdict: {message}", markup=False, style="bold red", soft_wrap=True)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(medverdict.__version__)
+        raise typer.Exit
+
+
+def quickstart(
+    out: Annotated[Path, typer.Option(help="Folder for data, run and report.")] = Path("runs/quickstart"),
+    base: Annotated[str | None, typer.Option(help="Another base than the one this machine suggests.")] = None,
+) -> None:
+    """The whole job: base, data, audit, a short training, evaluation beside baselines, report.
+
+    Example: medverdict quickstart
+    """
+    from medverdict.app.quickstart import quickstart as job
+
+    job(out, base)
+
+
+def prepare(
+    files: Annotated[list[Path], typer.Argument(help="CSV or JSONL files with claims and labels.")],
+    out: Annotated[Path, typer.Option(help="New folder for the splits.")],
+    test_file: Annotated[list[Path] | None, typer.Option(help="Rows that are the test, whole; repeatable.")] = None,
+    dev_share: Annotated[float, typer.Option(help="Share of rows for dev.")] = 0.1,
+    test_share: Annotated[float, typer.Option(help="Share of rows for test, without --test-file.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Decides which groups go where.")] = 0,
+    repair_mojibake: Annotated[bool, typer.Option(help="Mend text read with the wrong code page.")] = False,
+) -> None:
+    """Read, clean, group, split by group and audit.
+
+    Example: medverdict prepare claims.csv --out data/mine
+    """
+    from medverdict.data import prepare as room
+
+    shares = room.Shares(dev=dev_share, test=0.0 if test_file else test_share)
+    prepared = room.prepare(
+        files, out, shares=shares, seed=seed, test_files=test_file or (), repair_mojibake=repair_mojibake
+    )
+    room.print_summary(prepared)
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a .toml file.")],
+    data: Annotated[Path, typer.Option(help="Folder that `prepare` wrote.")],
+    out: Annotated[Path, typer.Option(help="New folder for the run.")],
+    base: Annotated[str | None, typer.Option(help="Registry name, hub id@revision, folder or .gguf file.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Data order, adapter start and dropout.")] = None,
+    settings: Settings = None,
+    precision: Annotated[Precision | None, typer.Option(help="Force a number format; a T4 has fp16.")] = None,
+    over_budget: Annotated[bool, typer.Option(help="Allow more than 1,000,000,000 parameters; reported.")] = False,
+    despite_leak: Annotated[bool, typer.Option(help="Train without a clean audit; reported.")] = False,
+) -> None:
+    """Train one recipe on prepared data.
+
+    Example: medverdict train v5-optimized --data data/mine --out runs/v5
+    """
+    from medverdict.app.training import TrainOptions
+    from medverdict.app.training import train as job
+
+    changes = list(settings or ())
+    changes += [f"base={json.dumps(base)}"] if base is not None else []
+    changes += [f"seed={seed}"] if seed is not None else []
+    run_record = job(recipe, data, out, TrainOptions(changes, over_budget, despite_leak, precision))
+    result_console.print(f"run {run_record.id} is in {out}", markup=False)
+    result_console.print(f"next: medverdict evaluate {out} {data / 'test.jsonl'}", markup=False)
+
+
+def recipes(context: typer.Context, as_json: Json = False) -> None:
+    """List the recipes; `recipes show NAME` prints one whole.
+
+    Example: medverdict recipes show v5-optimized
+    """
+    if context.invoked_subcommand:
+        return
+    from medverdict.recipes.recipe import load_recipe, recipe_names
+
+    known = [load_recipe(name) for name in recipe_names()]
+    if as_json:
+        typer.echo(json.dumps([r.model_dump(mode="json") for r in known], ensure_ascii=False, indent=1))
+        return
+    rows = [(r.name, r.method, _size(r), r.description) for r in known]
+    result_console.print(table("recipes", ("name", "method", "rank", "what it is"), rows))
+
+
+def _size(recipe: Recipe) -> str:
+    return str(recipe.lora_rank) if recipe.method == "lora" else "–"
+
+
+def recipes_show(name: Annotated[str, typer.Argument(help="Name of a recipe.")]) -> None:
+    """Print a recipe's file.
+
+    Example: medverdict recipes show quickstart
+    """
+    from medverdict.recipes.recipe import recipe_text
+
+    typer.echo(recipe_text(name), nl=False)
+
+
+def bases(context: typer.Context, as_json: Json = False) -> None:
+    """List the known bases; `bases fetch NAME` gets one.
+
+    Example: medverdict bases
+    """
+    if context.invoked_subcommand:
+        return
+    from medverdict.model.bases import known_bases
+    from medverdict.model.budget import LIMIT
+
+    known = known_bases()
+    if as_json:
+        typer.echo(json.dumps([b.model_dump(mode="json") for b in known], ensure_ascii=False, indent=1))
+        return
+    rows = [
+        (b.name, f"{b.parameters:,}", "yes" if b.parameters <= LIMIT else "no", b.licence, b.sources)
+        for b in known
+    ]
+    result_console.print(table("bases", ("name", "parameters", "within budget", "licence", "from"), rows))
+
+
+def bases_fetch(
+    name: Annotated[str, typer.Argument(help="Registry name, hub id@revision, folder or .gguf file.")],
+    over_budget: Annotated[bool, typer.Option(help="Allow more than 1,000,000,000 parameters.")] = False,
+) -> None:
+    """Get a base through the hub, else the mirror, and check every hash.
+
+    Example: medverdict bases fetch qwen2.5-coder-0.5b
+    """
+    from medverdict.model.bases import fetch
+
+    ready = fetch(name, over_budget=over_budget)
+    result_console.print(f"{ready.info.name}: {ready.info.parameters:,} parameters in {ready.path}", markup=False)
+
+
+def audit(
+    train_file: Annotated[Path, typer.Argument(metavar="TRAIN", help="Training rows, CSV or JSONL.")],
+    test_file: Annotated[Path, typer.Argument(metavar="TEST", help="Held-out rows, CSV or JSONL.")],
+    as_json: Json = False,
+) -> None:
+    """Search two files for leaks; exit 3 when there is one.
+
+    Example: medverdict audit train.jsonl test.jsonl
+    """
+    from medverdict.data import audit as room
+    from medverdict.data.read import read_split
+
+    found = room.audit([read_split(train_file, "train"), read_split(test_file, "test")])
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        room.print_audit(found)
+    if not found.clean:
+        raise typer.Exit(GATE_CLOSED)
+
+
+def evaluate(
+    run: Annotated[Path | None, typer.Argument(help="Folder of a run.")] = None,
+    data: Annotated[Path | None, typer.Argument(help="Labelled claims, CSV or JSONL.")] = None,
+    version: Annotated[str | None, typer.Option(help="Find the run by its recipe instead.")] = None,
+    runs: Annotated[Path, typer.Option(help="Where --version looks.")] = Path("runs"),
+    out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a set with a run, its untrained base and the baselines, and write the report.
+
+    Example: medverdict evaluate runs/v5 data/mine/test.jsonl
+    """
+    from medverdict.app.evaluation import evaluate as job
+    from medverdict.app.evaluation import find_run
+    from medverdict.evaluate.tables import systems_sheet
+
+    if version is not None:
+        run, data = find_run(version, runs), data or run
+    if run is None or data is None:
+        raise RunError("expected a run and a data file: medverdict evaluate RUN DATA, or --version NAME DATA.")
+    done = job(run, data, out)
+    if as_json:
+        typer.echo(done.report.model_dump_json(indent=1))
+        return
+    result_console.print(systems_sheet(done.report).to_rich())
+    result_console.print(f"{done.report.headline}\n{NOT_ADVICE}\nreport: {done.folder / 'report.html'}", markup=False)
+
+
+def baselines(
+    data: Annotated[Path, typer.Argument(help="Labelled claims, CSV or JSONL.")],
+    train_file: Annotated[Path | None, typer.Option("--train", help="Rows for TF-IDF and the majority.")] = None,
+    base: Annotated[str | None, typer.Option(help="Score this base untrained as well.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What always-TRUE, a keyword rule and TF-IDF + logistic regression get; zero-shot with --base.
+
+    Example: medverdict baselines test.csv --train train.csv
+    """
+    from medverdict.app.baselines import simple_baselines
+
+    report = simple_baselines(data, train_file, base)
+    if as_json:
+        typer.echo(json.dumps({name: m.model_dump(mode="json") for name, m in report.items()}, indent=1))
+        return
+    from medverdict.evaluate.wording import percent, percent_interval
+
+    rows = [(name, percent(m.value), percent_interval(m), str(m.n)) for name, m in report.items()]
+    result_console.print(table(f"baselines on {data.name}", ("judge", "accuracy", "95 % interval", "rows"), rows))
+
+
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="Run, evaluation folder or predictions; seeds by commas.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The same.")],
+    data: Annotated[Path | None, typer.Argument(help="Set to compare on; runs not scored on it yet are.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Paired difference of A and B on the same rows, with interval, McNemar's test and the rows won and lost.
+
+    Example: medverdict compare runs/v5-s0,runs/v5-s1 runs/zero-shot data/mine/test.jsonl
+    """
+    from medverdict.app.stored import stored_predictions
+    from medverdict.evaluate import compare as room
+    from medverdict.evaluate.tables import flips_sheet
+
+    sides = [[stored_predictions(Path(part), data) for part in side.split(",")] for side in (a, b)]
+    found = room.compare(sides[0], sides[1])
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+        return
+    result_console.print(found.sentence, markup=False)
+    result_console.print(flips_sheet(found, sides[0][0]).to_rich())
+
+
+def mistakes(
+    run: Annotated[Path, typer.Argument(help="Evaluated run, or the folder of an evaluation.")],
+    as_json: Json = False,
+) -> None:
+    """Where a run goes wrong: slices, confident mistakes, twins that disagree, suspect labels.
+
+    Example: medverdict mistakes runs/v5
+    """
+    from medverdict.app.stored import evaluation_folder, stored_baselines, stored_predictions
+    from medverdict.evaluate.mistakes import find_mistakes
+    from medverdict.evaluate.tables import mistake_sheets
+
+    folder = evaluation_folder(run)
+    found = find_mistakes(stored_predictions(folder), stored_baselines(folder))
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+        return
+    for sheet in mistake_sheets(found):
+        result_console.print(sheet.to_rich())
+    result_console.print(NOT_ADVICE, markup=False)
+
+
+COMMANDS = (quickstart, prepare, audit, train, evaluate, baselines, compare, mistakes)
+GROUPS = (("bases", bases, "fetch", bases_fetch), ("recipes", recipes, "show", recipes_show))
+
+for _command in COMMANDS:
+    app.command(_command.__name__)(guarded(_command))
+for _name, _listing, _member, _function in GROUPS:
+    _group = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+    _group.callback()(guarded(_listing))
+    _group.command(_member)(guarded(_function))
+    app.add_typer(_group, name=_name)

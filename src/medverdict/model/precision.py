@@ -1,0 +1,59 @@
+"""Which device and which number format, decided in one place."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+Precision = Literal["fp32", "bf16", "fp16"]
+_DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a model runs and in which format its matrices are multiplied."""
+
+    device: torch.device
+    precision: Precision
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Format of frozen weights and of matrix products; trained weights stay fp32."""
+        return _DTYPES[self.precision]
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """Casts the products of fp32 trained weights to `dtype`; does nothing in fp32."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+    @property
+    def device_name(self) -> str:
+        """For the run's record."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return f"{platform.processor() or platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def choose_placement(precision: Precision | None = None) -> Placement:
+    """The best device here and the format it is good at, unless a format is forced.
+
+    A T4 answers yes to `is_bf16_supported()` and has no bf16 units, so the compute capability decides: bf16
+    from 8.0 on, fp16 below. On a CPU bf16 pays only where there are instructions for it.
+    """
+    if torch.cuda.is_available():
+        device = torch.device("cuda")
+        native: Precision = "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
+    else:
+        device = torch.device("cpu")
+        native = "bf16" if _cpu_multiplies_bf16() else "fp32"
+    return Placement(device, precision or native)
+
+
+def _cpu_multiplies_bf16() -> bool:
+    capability = torch.backends.cpu.get_cpu_capability()
+    return capability.startswith("AVX512") and torch.cpu._is_avx512_bf16_supported()

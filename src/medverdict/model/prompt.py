@@ -1,0 +1,91 @@
+"""One renderer of prompts, for training, measuring and serving alike; and the tokens it becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+
+from medverdict.errors import DataError, RecipeError
+from medverdict.files import sha256_bytes
+from medverdict.records import Label, Recipe
+from medverdict.text import normalise
+
+
+def render(template: str, claim: str) -> str:
+    """The prompt for one claim: normalised text put into the template, which ends where the answer starts."""
+    return template.replace("{claim}", normalise(claim))
+
+
+def prompt_sha256(recipe: Recipe) -> str:
+    """Hash of all that decides what the model reads and which words are compared."""
+    parts = (recipe.prompt, recipe.label_true, recipe.label_false, str(recipe.append_eos))
+    return sha256_bytes("\x00".join(parts).encode("utf-8"))
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training row as tokens."""
+
+    ids: tuple[int, ...]
+    """Prompt, then answer, then the end token where the recipe asks for it."""
+    answer_length: int
+    """How many tokens at the end of `ids` are supervised."""
+
+
+class Encoder:
+    """Turns claims into token ids by one recipe and one tokenizer.
+
+    Raises RecipeError when the label words start with the same token, so that no logit could tell them apart.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, recipe: Recipe, end_id: int | None) -> None:
+        self._tokenizer = tokenizer
+        self._recipe = recipe
+        self._answers: dict[Label, tuple[int, ...]] = {
+            "TRUE": self._tokens(recipe.label_true),
+            "FALSE": self._tokens(recipe.label_false),
+        }
+        if self._answers["TRUE"][:1] == self._answers["FALSE"][:1]:
+            raise RecipeError(
+                f"recipe {recipe.name}: label_true {recipe.label_true!r} and label_false {recipe.label_false!r} start "
+                f"with the same token {self._answers['TRUE'][:1]} of this base; expected words whose first tokens "
+                "differ. Choose others, for example ' Đúng' and ' Sai'."
+            )
+        self._end: tuple[int, ...] = ()
+        if recipe.append_eos:
+            if end_id is None:
+                raise RecipeError(f"recipe {recipe.name}: append_eos is true but this base has no end token.")
+            self._end = (end_id,)
+
+    @property
+    def label_ids(self) -> tuple[int, int]:
+        """First token of the TRUE word and of the FALSE word."""
+        return self._answers["TRUE"][0], self._answers["FALSE"][0]
+
+    def prompt_ids(self, claim: str) -> tuple[int, ...]:
+        """Tokens of the prompt. Raises DataError when prompt and answer are longer than the recipe's limit."""
+        ids = self._tokens(render(self._recipe.prompt, claim))
+        longest = len(ids) + max(map(len, self._answers.values())) + len(self._end)
+        if longest > self._recipe.max_length:
+            raise DataError(
+                f"a claim of {len(claim)} characters makes {longest} tokens; recipe {self._recipe.name} allows "
+                f"{self._recipe.max_length}. Shorten it or raise max_length: {claim[:80]!r}…"
+            )
+        return ids
+
+    def example(self, claim: str, label: Label) -> Example:
+        """Tokens of prompt and answer, and how many of them are supervised."""
+        answer = self._answers[label] + self._end
+        return Example(self.prompt_ids(claim) + answer, len(answer))
+
+    def label_word(self, label: Label) -> str:
+        """What the supervised tokens of a row with this label must read, end token included."""
+        return (self._recipe.label_true if label == "TRUE" else self._recipe.label_false) + self.decode(self._end)
+
+    def decode(self, ids: tuple[int, ...]) -> str:
+        """Text of some tokens, for a person to read."""
+        return self._tokenizer.decode(list(ids), skip_special_tokens=False)
+
+    def _tokens(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)

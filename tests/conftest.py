@@ -1,0 +1,72 @@
+"""Fixtures for every room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from medverdict.recipes.recipe import load_recipe
+from medverdict.records import Claim, Recipe
+
+if TYPE_CHECKING:
+    from medverdict.model.bases import BaseFolder
+    from medverdict.model.precision import Placement
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--require-real", action="store_true", help="fail, not skip, where real base or data is absent")
+
+
+@pytest.fixture(scope="session")
+def shared_data(request: pytest.FixtureRequest) -> Path:
+    """Third-party files for measuring; they are not part of the repository."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if folder.is_dir():
+        return folder
+    reason = "third-party measuring files are not beside this checkout (../shared/data)"
+    if request.config.getoption("--require-real"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> BaseFolder:
+    """A random two-layer Qwen2 in a folder of its own."""
+    from medverdict.model.bases import fetch
+    from tiny import make_tiny_base  # here, because the light rooms are tested without torch
+
+    return fetch(str(make_tiny_base(tmp_path_factory.mktemp("tiny-base"))))
+
+
+@pytest.fixture(scope="session")
+def cpu() -> Placement:
+    """Exact arithmetic: what a test compares should not hang on rounding."""
+    import torch
+
+    torch.set_num_threads(1)  # faster than two for matrices this small
+    from medverdict.model.precision import Placement
+
+    return Placement(torch.device("cpu"), "fp32")
+
+
+@pytest.fixture
+def toy_recipe(tiny_base: BaseFolder) -> Recipe:
+    """LoRA on the tiny base, two short epochs."""
+    settings = ["epochs=2", "batch_size=4", "lora_rank=4", "learning_rate=1e-2", "warmup_ratio=0"]
+    return load_recipe("quickstart", [*settings, f"base={tiny_base.path}"])
+
+
+@pytest.fixture
+def toy_claims() -> list[Claim]:
+    """Forty claims of uneven length whose label hangs on one word, so that even a tiny model can learn it."""
+    claims = []
+    for number in range(40):
+        label = "TRUE" if number % 2 else "FALSE"
+        word = "tốt" if label == "TRUE" else "xấu"
+        text = f"Thuốc {number} có tác dụng {word}" + " cho người bệnh" * (number % 3) + "."
+        claims.append(Claim(id=f"toy:{number}", text=text, label=label, group=f"g{number}", topic="toy"))
+    return claims

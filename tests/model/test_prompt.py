@@ -1,0 +1,56 @@
+import unicodedata
+
+import pytest
+from tokenizers import Tokenizer
+
+from medverdict.errors import DataError, RecipeError
+from medverdict.model.prompt import Encoder, prompt_sha256, render
+from medverdict.recipes.recipe import load_recipe
+
+CLAIM = "Bệnh lao lây qua đường hô hấp."
+
+
+@pytest.fixture
+def tokenizer(tiny_base):
+    return Tokenizer.from_file(str(tiny_base.path / "tokenizer.json"))
+
+
+def test_a_claim_in_either_unicode_form_becomes_the_same_tokens(tokenizer, toy_recipe):
+    encoder = Encoder(tokenizer, toy_recipe, end_id=1)
+    assert encoder.prompt_ids(unicodedata.normalize("NFD", CLAIM)) == encoder.prompt_ids(CLAIM)
+
+
+def test_training_and_scoring_read_the_same_prompt(tokenizer, toy_recipe):
+    encoder = Encoder(tokenizer, toy_recipe, end_id=1)
+    example = encoder.example(CLAIM, "FALSE")
+    assert example.ids[: -example.answer_length] == encoder.prompt_ids(CLAIM)
+    assert encoder.decode(example.ids[-example.answer_length :]) == " Sai" == encoder.label_word("FALSE")
+
+
+def test_an_end_token_follows_only_where_the_recipe_says_so(tokenizer, toy_recipe):
+    ended = toy_recipe.model_copy(update={"append_eos": True})
+    without, with_end = (Encoder(tokenizer, recipe, end_id=1).example(CLAIM, "TRUE") for recipe in (toy_recipe, ended))
+    assert with_end.ids == (*without.ids, 1)
+    assert with_end.answer_length == without.answer_length + 1
+
+
+def test_label_words_that_start_alike_are_refused(tokenizer, toy_recipe):
+    alike = toy_recipe.model_copy(update={"label_true": " Sai", "label_false": " Sai lầm"})
+    with pytest.raises(RecipeError, match="with the same token"):
+        Encoder(tokenizer, alike, end_id=1)
+
+
+def test_a_claim_beyond_the_limit_is_an_error_and_never_cut(tokenizer, toy_recipe):
+    encoder = Encoder(tokenizer, toy_recipe, end_id=1)
+    with pytest.raises(DataError, match="allows 512"):
+        encoder.prompt_ids("dài " * 600)
+
+
+def test_braces_in_a_claim_stay_what_they_are():
+    assert render("Nhận định: {claim}\nĐáp án:", "a {claim} {x}") == "Nhận định: a {claim} {x}\nĐáp án:"
+
+
+def test_the_prompt_hash_knows_the_label_words():
+    recipe = load_recipe("quickstart")
+    assert prompt_sha256(recipe) != prompt_sha256(recipe.model_copy(update={"label_true": " TRUE"}))
+    assert prompt_sha256(recipe) == prompt_sha256(recipe.model_copy(update={"epochs": 9.0}))
