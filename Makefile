@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCKED := --require-hashes --no-deps
 
-.PHONY: quickstart test test-slow verify-real lint format lock clean
+.PHONY: quickstart test test-slow verify-real lint format tree lock clean
 
 quickstart: $(READY)
 	$(BIN)/medverdict quickstart
@@ -25,11 +25,15 @@ test-slow: $(READY)
 
 # Fails, and never skips, where the real base or the public sample is missing.
 verify-real: $(READY)
-	$(BIN)/python -m pytest -m real --require-real
+	$(BIN)/python -m pytest -m "real or pinned" --require-real
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Writes the tree of the package into README.md; a test compares it with the disk.
+tree: $(READY)
+	$(BIN)/python tools/tree.py
 
 # Needs uv (https://docs.astral.sh/uv/) on the path; only who changes dependencies runs it.
 lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -21,16 +21,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--require-real", action="store_true", help="fail, not skip, where real base or data is absent")
 
 
+def absent(request: pytest.FixtureRequest, reason: str) -> NoReturn:
+    """Skip with a reason, or fail where `--require-real` asks for the real thing."""
+    if request.config.getoption("--require-real"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def shared_data(request: pytest.FixtureRequest) -> Path:
     """Third-party files for measuring; they are not part of the repository."""
     folder = REPOSITORY.parent / "shared" / "data"
-    if folder.is_dir():
-        return folder
-    reason = "third-party measuring files are not beside this checkout (../shared/data)"
-    if request.config.getoption("--require-real"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    if not folder.is_dir():
+        absent(request, "third-party measuring files are not beside this checkout (../shared/data)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_base(request: pytest.FixtureRequest) -> BaseFolder:
+    """The 0.5B base that a mirror holds, from the cache: a test downloads nothing."""
+    from medverdict.model.bases import cached
+
+    ready = cached("qwen2.5-coder-0.5b")
+    if ready is None:
+        absent(request, "qwen2.5-coder-0.5b is not cached; `medverdict bases fetch qwen2.5-coder-0.5b` gets it")
+    return ready
 
 
 @pytest.fixture(scope="session")

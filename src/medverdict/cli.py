@@ -127,8 +127,8 @@ def train(
     changes += [f"base={json.dumps(base)}"] if base is not None else []
     changes += [f"seed={seed}"] if seed is not None else []
     run_record = job(recipe, data, out, TrainOptions(changes, over_budget, despite_leak, precision))
-    result_console.print(f"run {run_record.id} is in {out}", markup=False)
-    result_console.print(f"next: medverdict evaluate {out} {data / 'test.jsonl'}", markup=False)
+    result_console.print(f"run {run_record.id} is in {out}", markup=False, soft_wrap=True)
+    result_console.print(f"next: medverdict evaluate {out} {data / 'test.jsonl'}", markup=False, soft_wrap=True)
 
 
 def recipes(context: typer.Context, as_json: Json = False) -> None:
@@ -177,8 +177,7 @@ def bases(context: typer.Context, as_json: Json = False) -> None:
         typer.echo(json.dumps([b.model_dump(mode="json") for b in known], ensure_ascii=False, indent=1))
         return
     rows = [
-        (b.name, f"{b.parameters:,}", "yes" if b.parameters <= LIMIT else "no", b.licence, b.sources)
-        for b in known
+        (b.name, f"{b.parameters:,}", "yes" if b.parameters <= LIMIT else "no", b.licence, b.sources) for b in known
     ]
     result_console.print(table("bases", ("name", "parameters", "within budget", "licence", "from"), rows))
 
@@ -194,7 +193,9 @@ def bases_fetch(
     from medverdict.model.bases import fetch
 
     ready = fetch(name, over_budget=over_budget)
-    result_console.print(f"{ready.info.name}: {ready.info.parameters:,} parameters in {ready.path}", markup=False)
+    result_console.print(
+        f"{ready.info.name}: {ready.info.parameters:,} parameters in {ready.path}", markup=False, soft_wrap=True
+    )
 
 
 def audit(
@@ -224,6 +225,7 @@ def evaluate(
     version: Annotated[str | None, typer.Option(help="Find the run by its recipe instead.")] = None,
     runs: Annotated[Path, typer.Option(help="Where --version looks.")] = Path("runs"),
     out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
+    target_accuracy: Annotated[float | None, typer.Option(help="Abstain below what reached this on dev.")] = None,
     as_json: Json = False,
 ) -> None:
     """Score a set with a run, its untrained base and the baselines, and write the report.
@@ -238,12 +240,14 @@ def evaluate(
         run, data = find_run(version, runs), data or run
     if run is None or data is None:
         raise RunError("expected a run and a data file: medverdict evaluate RUN DATA, or --version NAME DATA.")
-    done = job(run, data, out)
+    done = job(run, data, out, target_accuracy)
     if as_json:
         typer.echo(done.report.model_dump_json(indent=1))
         return
     result_console.print(systems_sheet(done.report).to_rich())
-    result_console.print(f"{done.report.headline}\n{NOT_ADVICE}\nreport: {done.folder / 'report.html'}", markup=False)
+    result_console.print(
+        f"{done.report.headline}\n{NOT_ADVICE}\nreport: {done.folder / 'report.html'}", markup=False, soft_wrap=True
+    )
 
 
 def baselines(
@@ -287,7 +291,7 @@ def compare(
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
         return
-    result_console.print(found.sentence, markup=False)
+    result_console.print(found.sentence, markup=False, soft_wrap=True)
     result_console.print(flips_sheet(found, sides[0][0]).to_rich())
 
 
@@ -310,7 +314,7 @@ def mistakes(
         return
     for sheet in mistake_sheets(found):
         result_console.print(sheet.to_rich())
-    result_console.print(NOT_ADVICE, markup=False)
+    result_console.print(NOT_ADVICE, markup=False, soft_wrap=True)
 
 
 COMMANDS = (quickstart, prepare, audit, train, evaluate, baselines, compare, mistakes)

@@ -38,6 +38,8 @@ def test_reliability_counts_labels_not_verdicts() -> None:
     s = sample("TTTF" * 10, "T" * 40, [0.0] * 40)
     (only,) = reliability(s)
     assert (only.predicted, only.observed.value, only.observed.n) == (0.5, 0.75, 40)
+    low, high = reliability(sample("TFFF" * 5 + "TTTF" * 5, "F" * 20 + "T" * 20, [-1.0] * 20 + [1.0] * 20))
+    assert (low.observed.value, low.observed.n, high.observed.value, high.observed.n) == (0.25, 20, 0.75, 20)
 
 
 def test_every_row_is_in_the_histogram_once() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from judged import sample
 
-from medverdict.evaluate.interval import group_weights, share, with_intervals
+from medverdict.evaluate.interval import RESAMPLES, row_weights, share, with_intervals
 
 
 def coin_flips(n: int, p: float) -> tuple[str, str]:
@@ -41,9 +41,9 @@ def test_the_same_rows_give_the_same_interval() -> None:
 
 def test_every_resample_draws_as_many_groups_as_there_are() -> None:
     group = np.array([0, 0, 1, 2, 2, 2])
-    (weights,) = group_weights(group, resamples=50)
+    (weights,) = row_weights(group)
     first_of_each = weights[:, [0, 2, 3]]
-    assert weights.shape == (50, 6)
+    assert weights.shape == (RESAMPLES, 6)
     assert (first_of_each.sum(axis=1) == 3).all()
     assert (weights[:, 0] == weights[:, 1]).all()
 
@@ -53,6 +53,16 @@ def test_all_right_is_not_certainty() -> None:
     assert (metric.value, metric.high) == (1.0, 1.0)
     assert metric.low == pytest.approx(0.6915, abs=1e-3)  # Clopper-Pearson, 10 of 10
     assert share(np.zeros(10, np.bool_), np.arange(10)).high == pytest.approx(1 - 0.6915, abs=1e-3)
+
+
+def test_a_share_among_some_rows_ignores_hits_elsewhere() -> None:
+    right = np.random.default_rng(2).random(400) < 0.7
+    rows = np.arange(400) < 200
+    among = share(right | ~rows, np.arange(400), rows)
+    alone = share(right[:200], np.arange(200))
+    assert (among.value, among.n) == (alone.value, 200)
+    assert among.low == pytest.approx(alone.low, abs=0.01)
+    assert among.high == pytest.approx(alone.high, abs=0.01)
 
 
 def test_one_group_gives_a_value_without_an_interval() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import numpy as np
 import pytest
 from judged import claims_of, judged, toy_run
+from rich.console import Console
 
 from medverdict.errors import DataError
 from medverdict.evaluate.baselines import TFIDF, tfidf_logistic
@@ -149,3 +152,11 @@ def test_everything_right_leaves_empty_lists_that_still_print() -> None:
     assert (found.wrong, found.confident, found.twins, found.suspects) == (0, (), (), ())
     for sheet in mistake_sheets(found):
         sheet.to_rich()
+
+
+def test_tables_keep_their_numbers_whole_in_a_narrow_terminal() -> None:
+    console = Console(width=80, record=True, file=StringIO())
+    for sheet in mistake_sheets(find_mistakes(toy_run(200, skill=0.5))):
+        console.print(sheet.to_rich())
+        assert all(cell in console.export_text(clear=False) for row in sheet.rows for cell in row[1:])
+    assert "…" not in console.export_text()

@@ -105,6 +105,11 @@ def test_a_second_fetch_touches_no_network_and_only_the_folder_stays(server, toy
     assert [p.name for p in (tmp_path / "bases").iterdir() if p.is_dir()] == [first.path.name]
 
 
+def test_a_base_that_only_the_hub_has_says_which_need_no_hub(server, tmp_path):
+    with pytest.raises(RunError, match=r"404.*Bases that need no hub: qwen2\.5-coder-0\.5b, smollm2-135m\."):
+        fetch("qwen2.5-0.5b-instruct", tmp_path)
+
+
 def test_when_no_source_answers_both_are_named(server, toy_base, tmp_path):
     server.files.clear()
     with pytest.raises(RunError, match=r"no source has it\. Hub: .*404.* Mirror: .*does not answer"):
@@ -156,6 +161,15 @@ def test_an_interruption_while_de_quantising_costs_no_second_download(server, to
     fetch("toy", tmp_path)
 
 
+def test_what_a_killed_try_left_does_not_reach_the_cache(server, toy_base, tmp_path):
+    work = tmp_path / "bases" / f"toy-{toy_base.sha256[:12]}.unfinished"
+    work.mkdir(parents=True)
+    for name in (".model.safetensors.x1.tmp", "base.json", "toy-part1-1.0.whl.part"):
+        (work / name).write_text("left")
+    assert "left" not in {path.read_bytes() for path in fetch("toy", tmp_path).path.iterdir()}
+    assert len(list(fetch("toy", tmp_path).path.iterdir())) == 5
+
+
 def test_a_licence_must_be_accepted_once(server, toy_base, tmp_path, monkeypatch):
     register(monkeypatch, toy_base.model_copy(update={"terms": "https://terms.example", "licence": "Toy Terms"}))
     with pytest.raises(
@@ -188,7 +202,7 @@ def test_bases_over_the_budget_are_refused_before_any_request(server, tmp_path, 
 def test_an_override_of_a_refused_base_asks_for_its_commit(server, tmp_path, capsys):
     with pytest.raises(RunError, match="pins no commit"):
         fetch("tinyllama-1.1b", tmp_path, over_budget=True)
-    assert "budget was overridden" in " ".join(capsys.readouterr().err.split())
+    assert "budget overridden: tinyllama-1.1b has 1,100,048,384 parameters" in " ".join(capsys.readouterr().err.split())
 
 
 def publish(server: ToyServer, folder: Path) -> str:

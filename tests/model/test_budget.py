@@ -35,7 +35,7 @@ def test_the_limit_itself_is_allowed():
 
 @pytest.mark.parametrize(("base", "adapters"), [(LIMIT + 1, 0), (LIMIT, 1)])
 def test_one_more_is_refused_with_count_and_excess(base, adapters):
-    with pytest.raises(GateError, match=r"1,000,000,001 parameters.* are 1 over the budget of 1,000,000,000") as caught:
+    with pytest.raises(GateError, match=r"1,000,000,001 parameters.*: 1 over the budget of 1,000,000,000") as caught:
         check_budget(base, adapters)
     assert caught.value.exit_code == GATE_CLOSED
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from medverdict.console import progress
+from medverdict.console import progress, say
 from medverdict.data.read import read_split
+from medverdict.errors import DataError
 from medverdict.evaluate.baselines import (
     ALWAYS_TRUE,
     KEYWORD_RULE,
@@ -47,7 +48,10 @@ def baselines_of_run(
         found[ZERO_SHOT] = predictions(claims, margins, loaded.run.zero_shot, f"baseline:{ZERO_SHOT}")
     if train is not None:
         found[MAJORITY] = majority(claims, train.claims)
-        found[TFIDF] = tfidf_logistic(claims, train.claims)
+        try:
+            found[TFIDF] = tfidf_logistic(claims, train.claims)
+        except DataError as error:  # so few training rows that only the model was bold enough
+            say(f"without the TF-IDF baseline: {error}")
     return {name: tuple(rows) for name, rows in found.items()}
 
 

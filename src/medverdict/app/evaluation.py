@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medverdict.app.baselines import baselines_of_run, margins_of
@@ -12,12 +12,13 @@ from medverdict.data.audit import audit
 from medverdict.data.prepare import load_prepared
 from medverdict.data.read import read_split
 from medverdict.errors import MedverdictError, RunError
+from medverdict.evaluate.calibrate import fit_calibration
 from medverdict.evaluate.peeks import marked_as_test, record_peek
 from medverdict.evaluate.records import Context, Peek, Report
 from medverdict.evaluate.report import ReportInput, write_report
-from medverdict.files import read_records
-from medverdict.model.precision import Precision, choose_placement
-from medverdict.predict.load import MANIFEST, LoadedRun, load_run, read_run
+from medverdict.files import read_records, sha256_file
+from medverdict.model.precision import choose_placement
+from medverdict.predict.load import DEV_PREDICTIONS, HISTORY, MANIFEST, LoadedRun, load_run, read_run
 from medverdict.predict.score import predictions
 from medverdict.records import Audit, Claim, HistoryRow, Prediction, Split
 
@@ -30,32 +31,47 @@ class Evaluated:
     folder: Path
 
 
-def evaluate(folder: Path, data: Path, out: Path | None = None, precision: Precision | None = None) -> Evaluated:
+def evaluate(folder: Path, data: Path, out: Path | None = None, target_accuracy: float | None = None) -> Evaluated:
     """Score `data` with the run in `folder` and write predictions and report.
 
-    The report goes to `out`, by default `evaluations/NAME` inside the run. Raises RunError or GateError when the
-    run cannot be used, DataError when the data cannot.
+    The report goes to `out`, by default under `evaluations` inside the run. With `target_accuracy` the abstention
+    point is the confidence that reached it on dev, instead of the one stored with the run. Raises RunError or
+    GateError when the run cannot be used, DataError when the data cannot.
     """
     test = read_split(data, "test")
+    dev = read_records(folder / DEV_PREDICTIONS, Prediction)
     train = training_rows(folder)
-    loaded = load_run(folder, choose_placement(precision))
-    out = out or folder / "evaluations" / data.stem
+    loaded = with_target(load_run(folder, choose_placement()), dev, target_accuracy)
     say(f"scoring {len(test.claims)} rows of {data.name} with {loaded.run.id}")
     given = ReportInput(
         predictions=tuple(score(loaded, test.claims)),
         baselines=baselines_of_run(loaded, test.claims, train),
-        dev=tuple(read_records(folder / "dev.jsonl", Prediction)),
+        dev=tuple(dev),
         context=Context(
             data=data.name,
             data_sha256=test.sha256,
             run=loaded.run,
             audit=audit_between(train, test),
-            history=tuple(read_records(folder / "history.jsonl", HistoryRow)),
+            history=tuple(read_records(folder / HISTORY, HistoryRow)),
             peeks=count_peek(data, test, loaded),
             commands=(f"medverdict evaluate {folder} {data}",),
         ),
     )
+    out = out or evaluation_of(folder, data)
     return Evaluated(write_report(given, out), out)
+
+
+def evaluation_of(folder: Path, data: Path) -> Path:
+    """Where a run's evaluation on a file is kept: another content is another evaluation."""
+    return folder / "evaluations" / f"{data.stem}-{sha256_file(data)[:8]}"
+
+
+def with_target(loaded: LoadedRun, dev: Sequence[Prediction], target_accuracy: float | None) -> LoadedRun:
+    """The run with its abstention point fitted on dev again, for another accuracy."""
+    if target_accuracy is None:
+        return loaded
+    fitted = fit_calibration([p.margin for p in dev], [p.label for p in dev], loaded.run.splits["dev"], target_accuracy)
+    return replace(loaded, run=loaded.run.model_copy(update={"calibration": fitted}))
 
 
 def score(loaded: LoadedRun, claims: Sequence[Claim]) -> list[Prediction]:

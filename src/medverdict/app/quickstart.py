@@ -14,6 +14,7 @@ from medverdict.claims import STYLES, test_file, training_files
 from medverdict.console import result_console, say, table
 from medverdict.data.prepare import prepare, print_summary
 from medverdict.errors import NOT_ADVICE, RunError
+from medverdict.evaluate.records import Report, System
 from medverdict.evaluate.wording import percent, percent_interval
 from medverdict.model.bases import fetch
 
@@ -71,7 +72,7 @@ def choose(base: str) -> Choice:
     """A GPU gets all our claims and three epochs; a CPU the teacher-style claims and one."""
     if torch.cuda.is_available():
         reason = f"GPU found: {base}, all our claims, three epochs."
-        return Choice(base, tuple(training_files()), ("epochs=3",), reason)
+        return Choice(base, tuple(training_files()), ("epochs=3", "batch_size=16"), reason)
     files = tuple(path for path in training_files() if STYLES[path.stem] == "teacher")
     return Choice(base, files, (), f"No GPU found: {base}, our teacher-style claims, one epoch.")
 
@@ -80,9 +81,16 @@ def show(evaluated: Evaluated, seconds: float) -> None:
     """The table, the one sentence, the warning and where the report is."""
     report = evaluated.report
     systems = sorted(report.systems, key=lambda system: system.accuracy.value or 0.0)
-    rows = [(s.title, percent(s.accuracy.value), percent_interval(s.accuracy)) for s in systems]
-    title = f"accuracy on {report.n} held-out claims in {report.groups} groups, none of them near a training row"
+    rows = [(name_of(s, report), percent(s.accuracy.value), percent_interval(s.accuracy)) for s in systems]
+    title = f"accuracy on {report.n} held-out claims in {report.groups} groups, none near a training row"
     result_console.print(table(title, ("judge", "accuracy", "95 % interval"), rows))
-    result_console.print(report.headline, markup=False)
-    result_console.print(NOT_ADVICE, markup=False)
-    result_console.print(f"report: {evaluated.folder / 'report.html'} ({seconds / 60:.1f} minutes)", markup=False)
+    result_console.print(report.headline, markup=False, soft_wrap=True)
+    result_console.print(NOT_ADVICE, markup=False, soft_wrap=True)
+    result_console.print(
+        f"report: {evaluated.folder / 'report.html'} ({seconds / 60:.1f} minutes)", markup=False, soft_wrap=True
+    )
+
+
+def name_of(system: System, report: Report) -> str:
+    """Title of a judge; the trained model says that it is the one."""
+    return f"The trained model ({system.name})" if system.name == report.name else system.title

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medverdict.app.evaluation import evaluate
+from medverdict.app.evaluation import evaluate, evaluation_of
 from medverdict.errors import RunError
 from medverdict.evaluate.report import BASELINES, PREDICTIONS
 from medverdict.files import read_records
@@ -23,7 +23,7 @@ def evaluation_folder(where: Path, data: Path | None = None) -> Path:
     if not (where / MANIFEST).is_file():
         raise RunError(f"{where}: neither a run nor an evaluation; expected a folder with {MANIFEST} or {PREDICTIONS}.")
     if data is not None:
-        folder = where / "evaluations" / data.stem
+        folder = evaluation_of(where, data)
         return folder if (folder / PREDICTIONS).is_file() else evaluate(where, data).folder
     found = sorted(path.parent for path in where.glob(f"evaluations/*/{PREDICTIONS}"))
     if len(found) == 1:

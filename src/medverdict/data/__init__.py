@@ -1,0 +1,1 @@
+"""FILE -> SPLITS: read, leave out, group, split, audit."""

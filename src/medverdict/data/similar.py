@@ -13,7 +13,8 @@ length stays below the threshold cannot reach it; all other pairs are computed i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from medverdict import text
+from medverdict.console import progress
 
 NEAR = 0.8
 """Cosine from which two claims count as near-duplicates: closes the audit's gate, and binds groups."""
@@ -32,6 +34,8 @@ _ROUNDING = 1e-9  # cosines are sums of some hundred products; equality with the
 _TAIL = 0.6  # a tail is cut at this share of the threshold: fastest of .2 to .95 on templated rows, at .8 and at .5
 _PRODUCTS = 20_000_000  # multiplications in one block: bounds memory at about 0.5 GB
 _VERIFIED = 100_000  # pairs computed in full at once
+_STRIPS = 8  # a list is compared with itself in so many strips
+_LONG = 200_000_000  # comparisons from which a person wants to see a progress bar: some seconds
 
 
 class Pairs(NamedTuple):
@@ -50,15 +54,32 @@ class Similarity:
 
     def between(self, left: NDArray[np.int64], right: NDArray[np.int64], threshold: float) -> Pairs:
         """Pairs (a row of `left`, a row of `right`) at or above the threshold, by left row, then right row."""
-        a, b = self.vectors[left], self.vectors[right]
-        found = join(_verify(a, b, candidates, threshold) for candidates in _candidates(a, b, threshold))
-        return Pairs(left[found.left], right[found.right], found.cosine)
+        with _bar(len(left), len(right)) as advance:
+            return self._between(left, right, threshold, advance)
 
     def within(self, threshold: float) -> Pairs:
         """Pairs (i, j) with i < j at or above the threshold, by i, then j."""
-        rows = self.vectors
-        blocks = (c[c[:, 0] < c[:, 1]] for c in _candidates(rows, rows, threshold))
-        return join(_verify(rows, rows, candidates, threshold) for candidates in blocks)
+        rows = self.vectors.shape[0]
+        every = np.arange(rows)
+        strips = range(0, rows, max(1, -(-rows // _STRIPS)))
+        with _bar(rows, rows) as advance:
+            # A strip meets only the rows from its own start on, which halves the work.
+            found = join(
+                self._between(every[start : start + strips.step], every[start:], threshold, advance) for start in strips
+            )
+        once = found.left < found.right
+        return Pairs(found.left[once], found.right[once], found.cosine[once])
+
+    def _between(
+        self, left: NDArray[np.int64], right: NDArray[np.int64], threshold: float, advance: Callable[[int], None]
+    ) -> Pairs:
+        a, b = self.vectors[left], self.vectors[right]
+        parts = []
+        for rows, candidates in _candidates(a, b, threshold):
+            parts.append(_verify(a, b, candidates, threshold))
+            advance(rows)
+        found = join(parts)
+        return Pairs(left[found.left], right[found.right], found.cosine)
 
     def cosine(self, left: int, right: int) -> float:
         """Of two rows."""
@@ -77,6 +98,16 @@ def join(parts: Iterable[Pairs]) -> Pairs:
     """Several sets of pairs, one after the other."""
     all_parts = [Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)), *parts]
     return Pairs(*(np.concatenate(columns) for columns in zip(*all_parts, strict=True)))
+
+
+@contextmanager
+def _bar(left: int, right: int) -> Iterator[Callable[[int], None]]:
+    """Advances a progress bar by left rows where the search will take long."""
+    if left * right < _LONG:
+        yield lambda rows: None
+        return
+    with progress("near-duplicates", left) as bar:
+        yield bar.advance
 
 
 def _vectors(texts: Sequence[str]) -> csr_matrix:
@@ -107,8 +138,8 @@ def _heads(rows: csr_matrix, longest_tail: float) -> tuple[csr_matrix, NDArray[n
     return heads, np.sqrt(np.maximum(0.0, 1.0 - head_squared))
 
 
-def _candidates(left: csr_matrix, right: csr_matrix, threshold: float) -> Iterator[NDArray[np.int64]]:
-    """Blocks of row pairs, shape [k, 2], among which is every pair that reaches the threshold."""
+def _candidates(left: csr_matrix, right: csr_matrix, threshold: float) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Blocks of left rows: how many, and row pairs [k, 2] among which is every pair that reaches the threshold."""
     heads, tails = _heads(left, _TAIL * threshold)
     by_ngram = right.T.tocsr()
     work = heads.astype(bool) @ np.diff(by_ngram.indptr).astype(np.float64)
@@ -117,7 +148,8 @@ def _candidates(left: csr_matrix, right: csr_matrix, threshold: float) -> Iterat
         start, stop = np.searchsorted(block, [number, number + 1])
         head = (heads[start:stop] @ by_ngram).tocoo()
         possible = head.data + tails[start:stop][head.row] >= threshold - 2 * _ROUNDING
-        yield np.column_stack([head.row[possible].astype(np.int64) + start, head.col[possible].astype(np.int64)])
+        pairs = np.column_stack([head.row[possible].astype(np.int64) + start, head.col[possible].astype(np.int64)])
+        yield stop - start, pairs
 
 
 def _verify(left: csr_matrix, right: csr_matrix, candidates: NDArray[np.int64], threshold: float) -> Pairs:

@@ -70,7 +70,7 @@ def excess(slices: Sequence[Slice], label: str) -> str:
     """One dot a slice: how much more often it is judged wrong than all other rows, with its interval."""
     ends = [abs(v) for s in slices for v in (s.excess.value, s.excess.low, s.excess.high) if v is not None]
     reach = min(1.0, math.ceil(max([0.1, *ends]) * 10) / 10)
-    axis = Axis(-reach, reach, 14, WIDTH - 14, lambda v: points(v).removesuffix(".0").replace("+0", "0"))
+    axis = Axis(-reach, reach, 14, WIDTH - 14, lambda v: points(v).removesuffix(".0"))
     height = 16 + _ROW * len(slices) + 40
     parts = _vertical_grid(axis, 6, height - 40)
     parts.append(_line(axis.at(0), 6, axis.at(0), height - 40, "coin"))
@@ -200,7 +200,7 @@ def _vertical_grid(axis: Axis, top: float, bottom: float) -> list[str]:
 def _tick_text(axis: Axis, tick: float, y: float) -> str:
     """A tick below a horizontal axis, kept inside the drawing."""
     at, words = axis.at(tick), axis.show(tick)
-    half = 3.5 * len(words)
+    half = 4 * len(words)
     return _text(min(max(at, half), WIDTH - half), y, words, "middle", "soft")
 
 

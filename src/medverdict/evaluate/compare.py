@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import binomtest, norm
 
 from medverdict.errors import DataError
-from medverdict.evaluate.interval import RESAMPLES, SEED, group_weights, stored
+from medverdict.evaluate.interval import SEED, group_counts, stored
 from medverdict.evaluate.metrics import Bools, Floats, Ints, group_index, is_right
 from medverdict.evaluate.wording import points
 from medverdict.records import Comparison, Prediction
@@ -105,16 +105,22 @@ def bootstrap_difference(right_a: Bools, right_b: Bools, group: Ints) -> Floats:
     Groups and runs are both drawn with replacement (crossed bootstrap: Owen 2007, Annals of Applied Statistics 1:386).
     """
     rng = np.random.default_rng(SEED + 1)
+    groups = int(group.max()) + 1
+    rows = np.bincount(group).astype(np.float32)
+    sums = [
+        np.stack([np.bincount(group, weights=run, minlength=groups) for run in right.T], axis=1).astype(np.float32)
+        for right in (right_a, right_b)
+    ]
     draws = []
-    for weights in group_weights(group, RESAMPLES):
-        rows = weights.sum(axis=1)
-        sides = []
-        for right in (right_a, right_b):
-            runs = right.shape[1]
-            share = rng.multinomial(runs, np.full(runs, 1 / runs), size=len(weights)) / runs
-            sides.append(((weights @ right.astype(np.float64)) * share).sum(axis=1) / rows)
-        draws.append(sides[0] - sides[1])
+    for counts in group_counts(groups):
+        a, b = ((counts @ part * _run_shares(rng, part.shape[1], len(counts))).sum(axis=1) for part in sums)
+        draws.append((a - b) / (counts @ rows))
     return np.concatenate(draws)
+
+
+def _run_shares(rng: np.random.Generator, runs: int, resamples: int) -> Floats:
+    """[resamples, runs] weights of runs drawn with replacement; each resample's sum is one."""
+    return rng.multinomial(runs, np.full(runs, 1 / runs), size=resamples) / runs
 
 
 def mcnemar(won: int, lost: int) -> float:

@@ -20,7 +20,7 @@ def reliability(sample: Sample) -> tuple[ReliabilityBin, ...]:
     return tuple(
         ReliabilityBin(
             predicted=stored(sample.p_true[bins == b].mean()),
-            observed=share(sample.truth[bins == b], sample.group[bins == b]),
+            observed=share(sample.truth, sample.group, bins == b),
         )
         for b in np.unique(bins)
     )
@@ -54,10 +54,10 @@ def conformal_rows(sample: Sample, dev: Sample) -> tuple[ConformalRow, ...]:
             ConformalRow(
                 alpha=alpha,
                 dev_groups=groups,
-                missed_true=share(~holds_true[sample.truth], sample.group[sample.truth]),
-                missed_false=share(~holds_false[~sample.truth], sample.group[~sample.truth]),
+                missed_true=share(~holds_true, sample.group, sample.truth),
+                missed_false=share(~holds_false, sample.group, ~sample.truth),
                 answered=stored(answered.mean()),
-                accuracy=share(right[answered], sample.group[answered]),
+                accuracy=share(right, sample.group, answered),
             )
         )
     return tuple(rows)
@@ -82,5 +82,5 @@ def _risk_row(sample: Sample, cut: float) -> RiskRow:
     return RiskRow(
         coverage=stored(answered.mean()),
         confidence=stored(cut),
-        accuracy=share(sample.correct[answered], sample.group[answered]),
+        accuracy=share(sample.correct, sample.group, answered),
     )

@@ -50,11 +50,6 @@ class Sample:
         """Number of families."""
         return int(self.group.max()) + 1 if len(self.group) else 0
 
-    def where(self, rows: Bools) -> Sample:
-        """The rows that a mask [n] keeps, families renumbered."""
-        group = np.unique(self.group[rows], return_inverse=True)[1].astype(np.int64)
-        return Sample(self.truth[rows], self.verdict[rows], self.margin[rows], self.p_true[rows], group)
-
 
 def says_true(prediction: Prediction) -> bool:
     """The verdict without abstention: headline figures never abstain."""
@@ -148,11 +143,6 @@ def false_recall(sample: Sample, weights: Floats) -> Floats:
     """Share of FALSE rows that were called FALSE."""
     _, _, ft, ff = _confusion(sample, weights)
     return _ratio(ff, ft + ff)
-
-
-def rate(sample: Sample, weights: Floats) -> Floats:
-    """Share of right verdicts whatever the classes: for slices, whose meaning does not rest on both."""
-    return _ratio(weights @ sample.correct, weights.sum(axis=1))
 
 
 Formula = Callable[[Sample, Floats], Floats]

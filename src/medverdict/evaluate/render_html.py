@@ -47,7 +47,8 @@ def _hero(report: Report, title: str) -> str:
     figures.append(_figure("Best baseline", percent(best.accuracy.value), best.title))
     if best.lead and best.lead.value is not None:
         figures.append(_figure("Lead, points", points(best.lead.value), points_interval(best.lead)))
-    figures.append(_figure("On the hard claims", percent(model.hard.value), percent_interval(model.hard)))
+    easy = f"{percent_interval(model.hard)}; on the easy ones {percent(model.easy.value)}"
+    figures.append(_figure("On the hard claims", percent(model.hard.value), easy))
     findings = "".join(f"<li>{escape(sentence)}</li>" for sentence in report.findings)
     return (
         f'<header><h1>{escape(title)}</h1><p class="notice" role="note">{escape(NOT_ADVICE)}</p></header>\n'

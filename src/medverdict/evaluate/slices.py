@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from medverdict.evaluate.baselines import cues_in, keyword_rule, to_claim
-from medverdict.evaluate.interval import all_or_none, group_weights, share, to_metric
+from medverdict.evaluate.interval import Counts, all_or_none, group_counts, share, to_metric
 from medverdict.evaluate.metrics import Bools, Floats, Ints, Sample, group_index, is_right, to_sample
 from medverdict.evaluate.records import Slice, Twins
 from medverdict.records import Metric, Prediction
@@ -59,25 +59,17 @@ def slice_table(
 
 def measure(sample: Sample, masks: Masks) -> list[Slice]:
     """Accuracy of each slice, and its error minus that of all other rows, from one set of resamples."""
-    members = csr_array(np.stack(list(masks.values()), axis=1).astype(np.float64))
-    blocks = [_rates(sample, members, weights) for weights in group_weights(sample.group)]
-    accuracy = np.concatenate([block[0] for block in blocks])
-    excess = np.concatenate([block[1] for block in blocks])
-    values = [rates[0] for rates in _rates(sample, members, np.ones((1, len(sample))))]
+    members = np.stack(list(masks.values()), axis=1)
+    sums = _sums_by_group(sample, members)
+    drawn = [_rates(*(counts @ part for part in sums)) for counts in group_counts(sample.groups)]
+    accuracy, excess = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    whole = _rates(*(part.sum(axis=0)[None, :] for part in sums))
     found = []
     for i, ((family, name), mask) in enumerate(masks.items()):
-        rows = sample.where(mask)
-        plain = float(values[0][i])
-        found.append(
-            Slice(
-                family=family,
-                name=name,
-                accuracy=all_or_none(plain, rows)
-                if plain in (0.0, 1.0)
-                else to_metric(plain, accuracy[:, i], rows, ""),
-                excess=to_metric(float(values[1][i]), excess[:, i], rows, "no other rows"),
-            )
-        )
+        plain, size = float(whole[0][0, i]), (int(mask.sum()), len(np.unique(sample.group[mask])))
+        right = all_or_none(plain, *size) if plain in (0.0, 1.0) else to_metric(plain, accuracy[:, i], size, "")
+        more = to_metric(float(whole[1][0, i]), excess[:, i], size, "no other rows")
+        found.append(Slice(family=family, name=name, accuracy=right, excess=more))
     return found
 
 
@@ -103,8 +95,7 @@ def measure_twins(predictions: Sequence[Prediction]) -> Twins | None:
 
 def accuracy_on(predictions: Sequence[Prediction], rows: Bools, group: Ints) -> Metric:
     """Share right among the rows that a mask [n] keeps."""
-    right = np.array([is_right(p) for p in predictions], dtype=np.bool_)
-    return share(right[rows], group[rows])
+    return share(np.array([is_right(p) for p in predictions], dtype=np.bool_), group, rows)
 
 
 def _is_ranked(members: Sequence[Prediction]) -> bool:
@@ -112,13 +103,21 @@ def _is_ranked(members: Sequence[Prediction]) -> bool:
     return lowest_true > max(p.margin for p in members if p.label == "FALSE")
 
 
-def _rates(sample: Sample, members: csr_array, weights: Floats) -> tuple[Floats, Floats]:
-    """[r, slices] accuracy and excess error under weights [r, n]; nan where a slice or its rest was not drawn."""
-    wrong = (~sample.correct).astype(np.float64)
-    rows, errors = weights @ members, (weights * wrong) @ members
-    rest, rest_errors = weights.sum(axis=1)[:, None] - rows, (weights @ wrong)[:, None] - errors
+def _sums_by_group(sample: Sample, members: Bools) -> tuple[csr_array, csr_array, Counts, Counts]:
+    """Rows and errors by group: of each slice [groups, slices], then of all rows [groups, 1]."""
+    n, wrong = len(sample), ~sample.correct
+    of_group = csr_array((np.ones(n, np.float32), (sample.group, np.arange(n))))
+    parts = [csr_array((columns).astype(np.float32)) for columns in (members, members & wrong[:, None])]
+    everyone = np.stack([np.ones(n), wrong], axis=1).astype(np.float32)
+    totals = of_group @ everyone
+    return of_group @ parts[0], of_group @ parts[1], totals[:, :1], totals[:, 1:]
+
+
+def _rates(rows: Counts, errors: Counts, all_rows: Counts, all_errors: Counts) -> tuple[Floats, Floats]:
+    """[r, slices] accuracy and excess error; nan where a resample holds nothing of a slice or of its rest."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        inside, outside = errors / rows, rest_errors / rest
+        inside: Floats = np.divide(errors, rows, dtype=np.float64)
+        outside: Floats = np.divide(all_errors - errors, all_rows - rows, dtype=np.float64)
     return 1 - inside, inside - outside
 
 

@@ -41,9 +41,8 @@ class Sheet:
         """For the terminal: only the first column gives way, so that numbers stay whole at 80 columns."""
         built = table(self.title, self.columns, self.rows)
         built.box, built.caption, built.caption_justify = box.SIMPLE_HEAD, Text(self.note), "left"
-        built.columns[0].overflow, built.columns[0].min_width = "fold", 20
-        for column in built.columns[1:]:
-            column.no_wrap = True
+        for place, column in enumerate(built.columns):
+            column.no_wrap, column.overflow = place > 0, "fold"
         return built
 
 
@@ -249,7 +248,7 @@ def made_sheet(report: Report) -> Sheet:
             ("Libraries", ", ".join(f"{name} {version}" for name, version in run.versions.items())),
         ]
     if context.audit:
-        facts.append(("Audit", ", ".join(f"{name} {count:,}" for name, count in context.audit.counts.items())))
+        facts.append(("Audit", "; ".join(f"{name}: {count:,}" for name, count in context.audit.counts.items())))
         facts += [("Audit warning", warning) for warning in context.audit.warnings]
     if context.peeks:
         facts.append(("Looks at this test set", f"{len(context.peeks)}, the first on {context.peeks[0].when}"))

@@ -22,8 +22,9 @@ def percent_interval(metric: Metric) -> str:
 
 
 def points(difference: float) -> str:
-    """A difference of shares in percentage points, signed."""
-    return f"{100 * difference:+.1f}".replace("-", "\N{MINUS SIGN}")
+    """A difference of shares in percentage points, signed unless it rounds to zero."""
+    text = f"{100 * difference:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return "0.0" if text[1:] == "0.0" else text
 
 
 def points_interval(metric: Metric) -> str:
@@ -82,7 +83,7 @@ def _hard_rows(report: Report) -> str:
         f"({percent_interval(hard)}); on the easy rest on {percent(easy.value)}."
     )
     if hard.low > 0.5 and easy.high is not None and easy.high < 0.5:
-        return f"{share} That is the cue words turned round, not knowledge."
+        return f"{share} That is a tilt to one answer, or the cue words turned round, not knowledge."
     if hard.low > 0.5:
         return f"{share} Better than tossing a coin: more than cue words."
     if hard.high < 0.5:

@@ -57,7 +57,7 @@ def fetch(
     """
     spec = resolve(name)
     if spec.known:
-        _hold_to_budget(spec.known.parameters, over_budget)
+        _hold_to_budget(spec, spec.known.parameters, over_budget)
     if spec.kind == "folder":
         return _open_folder(spec, over_budget)
     root = cache_dir or default_cache()
@@ -66,6 +66,12 @@ def fetch(
         return _fetch_into(home, spec, over_budget, accept_licence)
     except OSError as error:
         raise disk_error(error, home) from error
+
+
+def cached(name: str) -> BaseFolder | None:
+    """The ready folder of a registry base, hub id or .gguf file if the cache has it whole; asks no network."""
+    spec = resolve(name)
+    return _from_cache(default_cache() / "bases" / _cache_name(spec), spec.name)
 
 
 def default_cache() -> Path:
@@ -86,7 +92,7 @@ def _fetch_into(home: Path, spec: BaseSpec, over_budget: bool, accept_licence: b
             ready = _from_cache(home, spec.name)
     if ready is None:
         raise RunError(f"{home}: was changed while it was written. Run again.")
-    _hold_to_budget(ready.info.parameters, over_budget)
+    _hold_to_budget(spec, ready.info.parameters, over_budget)
     return ready
 
 
@@ -122,7 +128,10 @@ def _build(spec: BaseSpec, home: Path, over_budget: bool) -> None:
     else:
         source, revision = _download_safetensors(spec, work, over_budget)
     parameters = _checked_parameters(work)
-    files = {path.name: _stamp(path) for path in sorted(work.iterdir()) if path.suffix in (".json", ".safetensors")}
+    for path in work.iterdir():  # archives, and what a killed try may have left
+        if path.suffix not in (".json", ".safetensors") or path.name == _MANIFEST:
+            path.unlink()
+    files = {path.name: _stamp(path) for path in sorted(work.iterdir())}
     info = BaseInfo(
         name=spec.name, source=source, revision=revision, sha256=files[WEIGHTS].sha256, parameters=parameters
     )
@@ -140,14 +149,11 @@ def _convert(spec: BaseSpec, work: Path, over_budget: bool) -> tuple[str, str]:
     known = spec.known
     source, path = _download_gguf(known, work) if known else (str(spec.path), spec.path)
     parameters = count_gguf(path)
-    _hold_to_budget(parameters, over_budget)
+    _hold_to_budget(spec, parameters, over_budget)
     require_space(work, 2 * parameters, WEIGHTS)
     say(f"De-quantising {path.name}, once …")
     dequantise(path, work)
-    revision = known.sha256 if known else sha256_file(path)
-    if known:
-        path.unlink()
-    return source, revision
+    return source, known.sha256 if known else sha256_file(path)
 
 
 def _download_gguf(known: KnownBase, work: Path) -> tuple[str, Path]:
@@ -177,6 +183,7 @@ def _download_gguf(known: KnownBase, work: Path) -> tuple[str, Path]:
 def _download_safetensors(spec: BaseSpec, work: Path, over_budget: bool) -> tuple[str, str]:
     """A hub repository: the configuration first, which is counted, then the weights."""
     from medverdict.model.budget import count_parameters
+    from medverdict.model.download import UnreachableError
     from medverdict.model.hub import fetch_hub_config, fetch_hub_weights
 
     hub, revision = (
@@ -187,16 +194,20 @@ def _download_safetensors(spec: BaseSpec, work: Path, over_budget: bool) -> tupl
             f"{spec.name}: the registry pins no commit of {hub}, because it is over the budget. Name the one you mean: "
             f"{hub}@<40 hex digits>."
         )
-    fetch_hub_config(hub, revision, work)
+    try:
+        fetch_hub_config(hub, revision, work)
+    except UnreachableError as error:
+        others = ", ".join(k.name for k in known_bases() if k.mirror and not k.terms)
+        raise RunError(f"{spec.name}: {error} Bases that need no hub: {others}.") from error
     parameters = count_parameters(work)
-    _hold_to_budget(parameters, over_budget)
+    _hold_to_budget(spec, parameters, over_budget)
     fetch_hub_weights(hub, revision, work / WEIGHTS, parameters)
     return hub, revision
 
 
 def _open_folder(spec: BaseSpec, over_budget: bool) -> BaseFolder:
     parameters = _checked_parameters(spec.path)
-    _hold_to_budget(parameters, over_budget)
+    _hold_to_budget(spec, parameters, over_budget)
     sha256 = sha256_file(spec.path / WEIGHTS)
     info = BaseInfo(name=spec.name, source=str(spec.path), revision=sha256, sha256=sha256, parameters=parameters)
     return BaseFolder(spec.path, info)
@@ -241,8 +252,8 @@ def _stamp(path: Path) -> _Stamp:
     return _Stamp(size=found.st_size, mtime_ns=found.st_mtime_ns, sha256=sha256_file(path))
 
 
-def _hold_to_budget(parameters: int, over_budget: bool) -> None:
-    sentence = check_budget(parameters, override=over_budget)
+def _hold_to_budget(spec: BaseSpec, parameters: int, over_budget: bool) -> None:
+    sentence = check_budget(parameters, override=over_budget, name=spec.name)
     if sentence:
         say(sentence)
 

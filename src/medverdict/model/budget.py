@@ -11,19 +11,19 @@ LIMIT = 1_000_000_000
 """Parameters of base and adapters together, tied ones counted once."""
 
 
-def check_budget(parameters: int, adapters: int = 0, override: bool = False) -> str | None:
+def check_budget(parameters: int, adapters: int = 0, override: bool = False, name: str = "The model") -> str | None:
     """Refuse more than `LIMIT` parameters.
 
     Returns None within the budget. Over it, returns the sentence for `Run.overrides` when `override` is set,
-    else raises GateError with the count and the excess.
+    else raises GateError with the count and the excess of what is called `name`.
     """
     total = parameters + adapters
     if total <= LIMIT:
         return None
-    parts = f" ({parameters:,} of the base, {adapters:,} of adapters)" if adapters else ""
-    found = f"{total:,} parameters{parts} are {total - LIMIT:,} over the budget of {LIMIT:,}"
+    parts = f" ({parameters:,} of the base and {adapters:,} of adapters)" if adapters else ""
+    found = f"{name} has {total:,} parameters{parts}: {total - LIMIT:,} over the budget of {LIMIT:,}"
     if override:
-        return f"The parameter budget was overridden: {found}."
+        return f"Parameter budget overridden: {found}."
     raise GateError(f"{found}. Choose a smaller base (`medverdict bases` lists some), or allow it with --over-budget.")
 
 

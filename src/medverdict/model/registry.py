@@ -159,7 +159,8 @@ def _unknown(name: str) -> str:
     names = [known.name for known in known_bases()]
     near = difflib.get_close_matches(name.casefold(), names, n=2, cutoff=0.4)
     guess = f" Did you mean {' or '.join(near)}?" if near else ""
+    what = "no such folder, and no known base either" if "/" in name else "unknown base"
     return (
-        f"{name}: unknown base.{guess} Known are {', '.join(names)}; a hub id (org/name@commit), a folder and a .gguf "
+        f"{name}: {what}.{guess} Known are {', '.join(names)}; a hub id (org/name@commit), a folder and a .gguf "
         "file are taken as well."
     )

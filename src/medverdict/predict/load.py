@@ -20,10 +20,13 @@ from medverdict.records import Run
 
 MANIFEST = "run.json"
 WEIGHTS = "model.safetensors"
+HISTORY = "history.jsonl"
+DEV_PREDICTIONS = "dev.jsonl"
 
-# Margins may move this far between devices, thread counts and library versions, in logits. Rounding of fp32 is
-# far below; 16-bit formats keep 8 (bf16) or 11 (fp16) bits of each activation. Measured figures: docs/log.md.
-GOLDEN_TOLERANCE: dict[Precision, float] = {"fp32": 0.02, "fp16": 0.25, "bf16": 1.0}
+# Margins may move this far, in logits, between devices, thread counts and library versions. Measured on the
+# untrained 0.5B base, 623 claims: fp32 CPU against GPU 0.006 at most, fp16 against fp32 0.03, bf16 against fp32 0.11
+# (docs/log.md); trained margins are several times wider, and so is their rounding.
+GOLDEN_TOLERANCE: dict[Precision, float] = {"fp32": 0.05, "fp16": 0.25, "bf16": 0.75}
 
 
 @dataclass(frozen=True)

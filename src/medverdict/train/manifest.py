@@ -19,7 +19,7 @@ from medverdict.model.bases import BaseFolder
 from medverdict.model.lora import save_adapter
 from medverdict.model.prompt import prompt_sha256
 from medverdict.model.verifier import Verifier
-from medverdict.predict.load import MANIFEST, WEIGHTS
+from medverdict.predict.load import DEV_PREDICTIONS, HISTORY, MANIFEST, WEIGHTS
 from medverdict.predict.score import predictions
 from medverdict.recipes.recipe import recipe_sha256
 from medverdict.records import Calibration, Claim, GoldenRow, HistoryRow, Recipe, Run, Split
@@ -60,9 +60,9 @@ def write_run(folder: Path, job: Job, verifier: Verifier, outcome: Outcome) -> R
     zero_shot = calibrate(outcome.zero_shot_margins, job.dev)
     run_id = name_run(job)
     save_weights(verifier, folder)
-    write_jsonl(folder / "history.jsonl", outcome.history)
+    write_jsonl(folder / HISTORY, outcome.history)
     dev = job.dev.claims
-    write_jsonl(folder / "dev.jsonl", predictions(dev, outcome.dev_margins, calibration, run_id))
+    write_jsonl(folder / DEV_PREDICTIONS, predictions(dev, outcome.dev_margins, calibration, run_id))
     write_jsonl(folder / "dev-zero-shot.jsonl", predictions(dev, outcome.zero_shot_margins, zero_shot, "zero-shot"))
     last = outcome.history[-1]
     run = Run(
