@@ -234,7 +234,7 @@ def evaluate(
     """
     from medverdict.app.evaluation import evaluate as job
     from medverdict.app.evaluation import find_run
-    from medverdict.evaluate.tables import systems_sheet
+    from medverdict.evaluate.tables import summary_sheet
 
     if version is not None:
         run, data = find_run(version, runs), data or run
@@ -244,7 +244,7 @@ def evaluate(
     if as_json:
         typer.echo(done.report.model_dump_json(indent=1))
         return
-    result_console.print(systems_sheet(done.report).to_rich())
+    result_console.print(summary_sheet(done.report).to_rich())
     result_console.print(
         f"{done.report.headline}\n{NOT_ADVICE}\nreport: {done.folder / 'report.html'}", markup=False, soft_wrap=True
     )

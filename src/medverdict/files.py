@@ -124,16 +124,21 @@ def _first_line(error: ValueError) -> str:
     return " ".join(str(error).split("\n")[1:3]) or str(error)
 
 
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Build a folder beside `path`; on success it becomes `path`, on any failure or Ctrl-C it is gone.
-
-    Raises RunError when `path` already holds something, before any work is spent, or when the disk refuses.
-    """
+def require_new(path: Path) -> None:
+    """Refuse an output folder that already holds something, before any work is spent. Raises RunError."""
     if path.is_file():
         raise RunError(f"{path}: is a file; expected a folder that does not exist yet. Choose another --out.")
     if path.is_dir() and any(path.iterdir()):
         raise RunError(f"{path}: exists and is not empty. Choose another --out, or delete the folder.")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Build a folder beside `path`; on success it becomes `path`, on any failure or Ctrl-C it is gone.
+
+    Raises RunError when `path` already holds something, or when the disk refuses.
+    """
+    require_new(path)
     staging = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         staging.mkdir(parents=True)

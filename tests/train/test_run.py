@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,6 +124,16 @@ def test_a_run_that_answers_differently_is_stopped_by_its_golden_rows(job, cpu, 
     path.write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(GateError, match="does not answer as it was measured"):
         load_run(tmp_path / "run", cpu)
+
+
+def test_the_budget_counts_base_and_adapter_together_and_an_override_is_kept(job, cpu, tmp_path, monkeypatch):
+    base = train_run(job(), cpu, tmp_path / "a").base.parameters
+    monkeypatch.setattr("medverdict.model.budget.LIMIT", base + 1)
+    with pytest.raises(GateError, match="of adapters"):
+        train_run(job(), cpu, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+    allowed = train_run(replace(job(), over_budget=True), cpu, tmp_path / "c")
+    assert len(allowed.overrides) == 1 and "budget overridden" in allowed.overrides[0]
 
 
 def test_supervision_is_checked_row_by_row(tiny_base, toy_recipe, toy_claims, cpu):

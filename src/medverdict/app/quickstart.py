@@ -11,12 +11,11 @@ import torch
 from medverdict.app.evaluation import Evaluated, evaluate
 from medverdict.app.training import TrainOptions, train
 from medverdict.claims import STYLES, test_file, training_files
-from medverdict.console import result_console, say, table
+from medverdict.console import result_console, say
 from medverdict.data.prepare import prepare, print_summary
 from medverdict.errors import NOT_ADVICE, RunError
-from medverdict.evaluate.records import Report, System
-from medverdict.evaluate.wording import percent, percent_interval
-from medverdict.model.bases import fetch
+from medverdict.evaluate.tables import summary_sheet
+from medverdict.model.bases import cached, fetch
 
 RECIPE = "quickstart"
 HUB_BASE = "qwen2.5-0.5b-instruct"
@@ -58,11 +57,16 @@ def free_folder(out: Path) -> Path:
 
 
 def available_base() -> str:
-    """The general base where the hub gives it, else the coder base of the same size, which a mirror holds too."""
+    """What is cached already, so that a second run downloads nothing; else the general base where the hub gives it,
+    else the coder base of the same size, which a mirror holds too.
+    """
+    for name in (HUB_BASE, OFFLINE_BASE):
+        if cached(name):
+            return name
     try:
         fetch(HUB_BASE)
     except RunError as error:
-        say(f"{HUB_BASE} cannot be had here ({error}); {OFFLINE_BASE} of the same size and architecture instead.")
+        say(f"{error}\nSo {OFFLINE_BASE} instead, of the same size and architecture.")
         fetch(OFFLINE_BASE)
         return OFFLINE_BASE
     return HUB_BASE
@@ -80,17 +84,9 @@ def choose(base: str) -> Choice:
 def show(evaluated: Evaluated, seconds: float) -> None:
     """The table, the one sentence, the warning and where the report is."""
     report = evaluated.report
-    systems = sorted(report.systems, key=lambda system: system.accuracy.value or 0.0)
-    rows = [(name_of(s, report), percent(s.accuracy.value), percent_interval(s.accuracy)) for s in systems]
-    title = f"accuracy on {report.n} held-out claims in {report.groups} groups, none near a training row"
-    result_console.print(table(title, ("judge", "accuracy", "95 % interval"), rows))
+    result_console.print(summary_sheet(report).to_rich())
     result_console.print(report.headline, markup=False, soft_wrap=True)
     result_console.print(NOT_ADVICE, markup=False, soft_wrap=True)
     result_console.print(
         f"report: {evaluated.folder / 'report.html'} ({seconds / 60:.1f} minutes)", markup=False, soft_wrap=True
     )
-
-
-def name_of(system: System, report: Report) -> str:
-    """Title of a judge; the trained model says that it is the one."""
-    return f"The trained model ({system.name})" if system.name == report.name else system.title

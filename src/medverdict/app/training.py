@@ -8,6 +8,7 @@ from pathlib import Path
 
 from medverdict.data.audit import require_clean
 from medverdict.data.prepare import load_prepared
+from medverdict.files import require_new
 from medverdict.model.bases import fetch
 from medverdict.model.precision import Precision, choose_placement
 from medverdict.recipes.recipe import load_recipe
@@ -36,9 +37,10 @@ def train(recipe_name: str, data: Path, out: Path, options: TrainOptions) -> Run
     Raises LeakError without a clean audit, GateError over budget and when the training itself fails a check,
     RecipeError, DataError or RunError for what the user can mend.
     """
+    require_new(out)
     recipe = load_recipe(recipe_name, options.settings)
     splits, audit = load_prepared(data)
     overrides = require_clean(audit, splits, override=options.despite_leak)
     base = fetch(recipe.base, over_budget=options.over_budget)
-    job = Job(recipe, base, splits["train"], splits["dev"], str(data), tuple(overrides))
+    job = Job(recipe, base, splits["train"], splits["dev"], str(data), tuple(overrides), options.over_budget)
     return train_run(job, choose_placement(options.precision), out)

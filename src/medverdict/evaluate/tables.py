@@ -11,7 +11,7 @@ from rich.text import Text
 
 from medverdict.console import table
 from medverdict.evaluate.baselines import TFIDF, TFIDF_FEATURES
-from medverdict.evaluate.records import Mistakes, Report, RiskRow
+from medverdict.evaluate.records import Mistakes, Report, RiskRow, System
 from medverdict.evaluate.wording import (
     DASH,
     number,
@@ -46,11 +46,25 @@ class Sheet:
         return built
 
 
+def summary_sheet(report: Report) -> Sheet:
+    """The model among the baselines, the worst first: what a terminal has room for."""
+    systems = sorted(report.systems, key=lambda system: system.accuracy.value or 0.0)
+    rows = tuple(
+        (_name(s, report), percent(s.accuracy.value), percent_interval(s.accuracy), percent(s.hard.value))
+        for s in systems
+    )
+    note = (
+        f"All on the same {report.n:,} claims in {report.groups:,} groups. Hard: the {report.hard_rows:,} of them that "
+        "the keyword rule gets wrong, where wording misleads."
+    )
+    return Sheet(f"Accuracy on {report.context.data}", note, ("Judge", "Accuracy", "95 % interval", "Hard"), rows)
+
+
 def systems_sheet(report: Report) -> Sheet:
     """The model beside every baseline."""
     rows = tuple(
         (
-            s.title if s.lead or s.name != report.name else f"This model ({s.name})",
+            _name(s, report),
             percent(s.accuracy.value),
             percent_interval(s.accuracy),
             points(s.lead.value) if s.lead and s.lead.value is not None else DASH,
@@ -286,6 +300,10 @@ def _confusion_row(name: str, as_true: int, as_false: int) -> tuple[str, ...]:
     total = as_true + as_false
     cells = (f"{count:,} ({percent(count / total if total else None, 0)})" for count in (as_true, as_false))
     return name, *cells, f"{total:,}"
+
+
+def _name(system: System, report: Report) -> str:
+    return f"This model ({system.name})" if system.name == report.name else system.title
 
 
 def _risk_row(row: RiskRow, remark: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import medverdict
 from medverdict.evaluate.calibrate import fit_calibration
 from medverdict.files import atomic_write, sha256_bytes, sha256_file, write_json, write_jsonl
 from medverdict.model.bases import BaseFolder
+from medverdict.model.budget import check_budget
 from medverdict.model.lora import save_adapter
 from medverdict.model.prompt import prompt_sha256
 from medverdict.model.verifier import Verifier
@@ -38,7 +39,9 @@ class Job:
     data: str
     """Folder of the splits, as the user named it."""
     overrides: tuple[str, ...]
-    """Gates that were opened by hand."""
+    """Gates that were opened by hand before training."""
+    over_budget: bool = False
+    """Whether more than the budget of parameters is allowed."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,18 @@ def write_run(folder: Path, job: Job, verifier: Verifier, outcome: Outcome) -> R
         zero_shot=zero_shot,
         prompt_sha256=prompt_sha256(job.recipe),
         golden=golden_rows(dev, outcome.dev_margins),
-        overrides=job.overrides,
+        overrides=job.overrides + hold_to_budget(job, verifier),
         files={p.relative_to(folder).as_posix(): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file()},
     )
     write_json(folder / MANIFEST, run.model_dump(mode="json"))
     return run
+
+
+def hold_to_budget(job: Job, verifier: Verifier) -> tuple[str, ...]:
+    """What the budget says of base and adapter together: nothing, or what was overridden. Raises GateError."""
+    adapter = verifier.parameter_count() - job.base.info.parameters
+    overridden = check_budget(job.base.info.parameters, adapter, job.over_budget)
+    return (overridden,) if overridden else ()
 
 
 def calibrate(margins: np.ndarray, dev: Split) -> Calibration:

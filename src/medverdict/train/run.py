@@ -14,7 +14,7 @@ from medverdict.model.precision import Placement
 from medverdict.model.prompt import Encoder, Example
 from medverdict.model.verifier import Verifier
 from medverdict.records import Claim, HistoryRow, Run
-from medverdict.train.manifest import Job, Outcome, write_run
+from medverdict.train.manifest import Job, Outcome, hold_to_budget, write_run
 from medverdict.train.plain import plan_steps, train_plain
 from medverdict.train.watch import DevSet, Keeper, is_evaluated
 
@@ -27,6 +27,7 @@ def train_run(job: Job, placement: Placement, out: Path) -> Run:
     with new_folder(out) as folder:
         make_deterministic()
         verifier = Verifier.load(job.base, job.recipe, placement)
+        hold_to_budget(job, verifier)
         say(f"{job.recipe.name} on {job.base.info.name}, {placement.device_name}, {placement.precision}")
         examples = encode(verifier.encoder, job.train.claims)
         outcome = run_training(verifier, examples, job)
