@@ -182,6 +182,10 @@ def test_train_evaluate_compare_and_mistakes_run_through(run, tmp_path, prepared
 
     code, out, err = run("compare", run_a, run_b, test)
     assert code == 0 and "no detectable difference" in " ".join(out.lower().split()), err
+    code, out, err = run("compare", run_a, "baseline:zero-shot", test, "--json")
+    assert code == 0 and json.loads(out)["b"] == "baseline:zero-shot", err
+    code, _, err = run("compare", run_a, "baseline:oracle", test)
+    assert code == 2 and "baseline:tfidf-logistic" in err
     code, out, err = run("mistakes", run_a, "--json")
     assert code == 0 and json.loads(out)["n"] == len(test.read_text().splitlines())
     code, _, err = run("evaluate", "--version", "v4-chunked", test, "--runs", tmp_path / "runs")

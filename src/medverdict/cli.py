@@ -274,7 +274,7 @@ def baselines(
 
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="Run, evaluation folder or predictions; seeds by commas.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="The same.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The same, or baseline:NAME of A's evaluation.")],
     data: Annotated[Path | None, typer.Argument(help="Set to compare on; runs not scored on it yet are.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -282,17 +282,18 @@ def compare(
 
     Example: medverdict compare runs/v5-s0,runs/v5-s1 runs/zero-shot data/mine/test.jsonl
     """
-    from medverdict.app.stored import stored_predictions
+    from medverdict.app.stored import sides
     from medverdict.evaluate import compare as room
     from medverdict.evaluate.tables import flips_sheet
+    from medverdict.evaluate.wording import comparison_facts
 
-    sides = [[stored_predictions(Path(part), data) for part in side.split(",")] for side in (a, b)]
-    found = room.compare(sides[0], sides[1])
+    of_a, of_b = sides(a, b, data)
+    found = room.compare(of_a, of_b)
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
         return
-    result_console.print(found.sentence, markup=False, soft_wrap=True)
-    result_console.print(flips_sheet(found, sides[0][0]).to_rich())
+    result_console.print(f"{found.sentence}\n{comparison_facts(found)}", markup=False, soft_wrap=True)
+    result_console.print(flips_sheet(found, of_a[0]).to_rich())
 
 
 def mistakes(

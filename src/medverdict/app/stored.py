@@ -11,6 +11,8 @@ from medverdict.files import read_records
 from medverdict.predict.load import MANIFEST
 from medverdict.records import Prediction
 
+BASELINE = "baseline:"
+
 
 def evaluation_folder(where: Path, data: Path | None = None) -> Path:
     """The folder with the stored predictions of a run, or `where` itself if it is one.
@@ -41,9 +43,26 @@ def stored_predictions(where: Path, data: Path | None = None) -> list[Prediction
     return read_records(evaluation_folder(where, data) / PREDICTIONS, Prediction)
 
 
+def sides(a: str, b: str, data: Path | None = None) -> tuple[list[list[Prediction]], list[list[Prediction]]]:
+    """Both sides of a comparison, each one or several runs parted by commas.
+
+    B may be `baseline:NAME`: that baseline of A's evaluation. Raises RunError naming those there are.
+    """
+    folders = [Path(part) for part in a.split(",")]
+    of_a = [stored_predictions(folder, data) for folder in folders]
+    if not b.startswith(BASELINE):
+        return of_a, [stored_predictions(Path(part), data) for part in b.split(",")]
+    known = stored_baselines(evaluation_folder(folders[0], data))
+    name = b.removeprefix(BASELINE)
+    if name not in known:
+        listed = ", ".join(BASELINE + other for other in known)
+        raise RunError(f"{b}: not a baseline of {folders[0]}; expected one of {listed}.")
+    return of_a, [known[name]]
+
+
 def stored_baselines(folder: Path) -> dict[str, list[Prediction]]:
     """Baselines of an evaluation by name."""
     found: dict[str, list[Prediction]] = {}
     for prediction in read_records(folder / BASELINES, Prediction):
-        found.setdefault(prediction.run.removeprefix("baseline:"), []).append(prediction)
+        found.setdefault(prediction.run.removeprefix(BASELINE), []).append(prediction)
     return found

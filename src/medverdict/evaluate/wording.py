@@ -49,6 +49,16 @@ def p_value(p: float | None) -> str:
     return DASH if p is None else "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
+def comparison_facts(found: Comparison) -> str:
+    """What a comparison rests on, in one line."""
+    runs = "" if found.seeds == (1, 1) else f", {found.seeds[0]} against {found.seeds[1]} runs"
+    return (
+        f"{found.n:,} claims in {found.groups:,} groups{runs}; won {len(found.won)}, lost {len(found.lost)}; exact "
+        f"McNemar p {p_value(found.p)}; with 80 % power this set shows differences from {100 * found.detectable:.1f} "
+        "points on."
+    )
+
+
 def headline(accuracy: Metric, best: System, against: Comparison) -> tuple[Outcome, str]:
     """The model against the best baseline, in one sentence with its numbers."""
     if accuracy.value is None:
