@@ -25,7 +25,7 @@ test-slow: $(READY)
 
 # Fails, and never skips, where the real base or the public sample is missing.
 verify-real: $(READY)
-	$(BIN)/python -m pytest -m "real or pinned" --require-real
+	$(BIN)/python -m pytest -s -m "real or pinned" --require-real
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -180,6 +180,7 @@ def test_splits_that_cannot_be_audited():
 # --- as published
 
 
+@pytest.mark.pinned
 def test_the_published_trap_a_random_half_of_the_test_merged_into_training_is_refused(shared_data):
     rows = list(read_split(shared_data / "official" / "dev.jsonl").claims)
     random.Random(0).shuffle(rows)
@@ -192,6 +193,7 @@ def test_the_published_trap_a_random_half_of_the_test_merged_into_training_is_re
 
 
 @pytest.mark.slow
+@pytest.mark.pinned
 def test_the_published_templated_files_leak(shared_data):
     found = audit([read_split(shared_data / "seed" / f"{name}.jsonl") for name in ("val", "test")])
     assert not found.clean

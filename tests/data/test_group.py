@@ -1,5 +1,6 @@
 """Rows that belong together get one name, also over a chain."""
 
+import pytest
 from toy_claims import claim, claims, sentence
 
 from medverdict.data.group import assign_groups
@@ -46,6 +47,7 @@ def test_the_group_belongs_to_the_set_not_to_the_order():
     assert families(assign_groups(rows)) == families(assign_groups(rows[::-1]))
 
 
+@pytest.mark.pinned
 def test_the_public_half_of_the_sample_falls_into_about_half_of_the_known_groups(shared_data):
     found = read_split(shared_data / "official" / "dev.jsonl")
     assert len(found.claims) == 623
