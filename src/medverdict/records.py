@@ -297,6 +297,35 @@ class Prediction(Record):
     run: str
     """Run id, or `baseline:NAME`."""
 
+    @classmethod
+    def of(cls, claim: Claim, margin: float, p_true: float, verdict: Verdict, run: str) -> Prediction:
+        """A judgement of `claim`, which it carries whole."""
+        return cls(
+            claim_id=claim.id,
+            text=claim.text,
+            label=claim.label,
+            group=claim.group,
+            pair=claim.pair,
+            topic=claim.topic,
+            source=claim.source,
+            margin=margin,
+            p_true=p_true,
+            verdict=verdict,
+            run=run,
+        )
+
+    def claim(self) -> Claim:
+        """The claim that was judged."""
+        return Claim(
+            id=self.claim_id,
+            text=self.text,
+            label=self.label,
+            group=self.group,
+            pair=self.pair,
+            source=self.source,
+            topic=self.topic,
+        )
+
 
 class Metric(Record):
     """One number with what it is worth."""

@@ -94,34 +94,9 @@ def check_trainable(labels: Sequence[Label], who: str) -> None:
 def predictions(claims: Sequence[Claim], margins: Sequence[float], name: str) -> list[Prediction]:
     """A baseline's margins as stored predictions: TRUE above zero, p_true by the logistic function."""
     return [
-        Prediction(
-            claim_id=c.id,
-            text=c.text,
-            label=c.label,
-            group=c.group,
-            pair=c.pair,
-            topic=c.topic,
-            source=c.source,
-            margin=margin,
-            p_true=float(expit(margin)),
-            verdict="TRUE" if margin > 0 else "FALSE",
-            run=f"baseline:{name}",
-        )
-        for c, margin in zip(claims, margins, strict=True)
+        Prediction.of(claim, margin, float(expit(margin)), "TRUE" if margin > 0 else "FALSE", f"baseline:{name}")
+        for claim, margin in zip(claims, margins, strict=True)
     ]
-
-
-def to_claim(prediction: Prediction) -> Claim:
-    """The claim that a stored prediction judged."""
-    return Claim(
-        id=prediction.claim_id,
-        text=prediction.text,
-        label=prediction.label,
-        group=prediction.group,
-        pair=prediction.pair,
-        source=prediction.source,
-        topic=prediction.topic,
-    )
 
 
 @cache

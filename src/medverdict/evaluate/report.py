@@ -16,7 +16,6 @@ from medverdict.evaluate.baselines import (
     ZERO_SHOT,
     always_true,
     keyword_rule,
-    to_claim,
 )
 from medverdict.evaluate.compare import by_id, compare, in_order
 from medverdict.evaluate.curves import conformal_rows, histogram, operating_point, reliability, risk_rows
@@ -104,7 +103,7 @@ def completed(given: ReportInput) -> ReportInput:
     """
     if not given.predictions:
         raise DataError(f"{given.context.data}: no rows to report on; expected at least one claim.")
-    claims, reference = [to_claim(p) for p in given.predictions], by_id(given.predictions)
+    claims, reference = [p.claim() for p in given.predictions], by_id(given.predictions)
     rules = {ALWAYS_TRUE: always_true(claims), KEYWORD_RULE: keyword_rule(claims)}
     baselines = {
         name: tuple(p.model_copy(update={"run": f"baseline:{name}"}) for p in in_order(rows, reference))

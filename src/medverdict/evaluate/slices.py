@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.sparse import csr_array
 
-from medverdict.evaluate.baselines import cues_in, keyword_rule, to_claim
+from medverdict.evaluate.baselines import cues_in, keyword_rule
 from medverdict.evaluate.interval import Counts, all_or_none, group_counts, share, to_metric
 from medverdict.evaluate.metrics import Bools, Floats, Ints, Sample, group_index, is_right, to_sample
 from medverdict.evaluate.records import Slice, Twins
@@ -43,7 +43,7 @@ def slice_masks(predictions: Sequence[Prediction], tfidf: Sequence[Prediction] |
 
 def hard_rows(predictions: Sequence[Prediction]) -> Bools:
     """[n] rows that the keyword rule gets wrong: cues there mislead, so only knowledge helps."""
-    return np.array([not is_right(p) for p in keyword_rule([to_claim(p) for p in predictions])], dtype=np.bool_)
+    return np.array([not is_right(p) for p in keyword_rule([p.claim() for p in predictions])], dtype=np.bool_)
 
 
 def slice_table(

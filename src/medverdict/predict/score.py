@@ -47,19 +47,5 @@ def length_batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:
 def predictions(claims: Sequence[Claim], margins: np.ndarray, calibration: Calibration, run: str) -> list[Prediction]:
     """Put margins and what was fitted on dev together into one record a claim."""
     p_true, verdicts = judge(margins, calibration)
-    return [
-        Prediction(
-            claim_id=claim.id,
-            text=claim.text,
-            label=claim.label,
-            group=claim.group,
-            pair=claim.pair,
-            topic=claim.topic,
-            source=claim.source,
-            margin=float(margin),
-            p_true=float(p),
-            verdict=verdict,
-            run=run,
-        )
-        for claim, margin, p, verdict in zip(claims, margins, p_true, verdicts, strict=True)
-    ]
+    judged = zip(claims, margins, p_true, verdicts, strict=True)
+    return [Prediction.of(claim, float(margin), float(p), verdict, run) for claim, margin, p, verdict in judged]
