@@ -192,6 +192,19 @@ def test_train_evaluate_compare_and_mistakes_run_through(run, tmp_path, prepared
     assert code == 2 and "v5-optimized" in err
 
 
+def test_a_leak_is_said_where_the_score_is_said(run, tmp_path, prepared, tiny_base):
+    run("train", "quickstart", "--data", prepared, "--out", tmp_path / "run", "--base", tiny_base.path)
+    code, out, err = run("evaluate", tmp_path / "run", prepared / "train.jsonl")
+    assert code == 0, err
+    assert "leak" in out.lower()
+    assert '"clean": false' in next(tmp_path.glob("run/evaluations/*/report.json")).read_text(encoding="utf-8")
+
+
+def test_a_folder_that_is_no_run_is_named(run, tmp_path, claims_file):
+    code, _, err = run("evaluate", tmp_path / "nowhere", claims_file)
+    assert code == 2 and "not a finished run" in err
+
+
 def test_baselines_need_no_run(run, claims_file):
     code, out, _ = run("baselines", claims_file, "--train", claims_file, "--json")
     assert code == 0

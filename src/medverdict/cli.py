@@ -235,6 +235,7 @@ def evaluate(
     from medverdict.app.evaluation import evaluate as job
     from medverdict.app.evaluation import find_run
     from medverdict.evaluate.tables import summary_sheet
+    from medverdict.evaluate.wording import conclusion
 
     if version is not None:
         run, data = find_run(version, runs), data or run
@@ -245,9 +246,8 @@ def evaluate(
         typer.echo(done.report.model_dump_json(indent=1))
         return
     result_console.print(summary_sheet(done.report).to_rich())
-    result_console.print(
-        f"{done.report.headline}\n{NOT_ADVICE}\nreport: {done.folder / 'report.html'}", markup=False, soft_wrap=True
-    )
+    page = done.folder / "report.html"
+    result_console.print(f"{conclusion(done.report)}\nreport: {page}", markup=False, soft_wrap=True)
 
 
 def baselines(

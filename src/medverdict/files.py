@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypeVar
 
+from pydantic import ValidationError
+
 from medverdict.errors import DataError, MedverdictError, RunError
 from medverdict.records import Record
 
@@ -97,8 +99,8 @@ def read_record(path: Path, kind: type[R]) -> R:
         return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; expected a stored {kind.__name__}.") from None
-    except ValueError as error:
-        raise DataError(f"{path}: not a stored {kind.__name__}: {_first_line(error)}") from None
+    except ValidationError as error:
+        raise DataError(f"{path}: not a stored {kind.__name__}: {_first_fault(error)}") from None
 
 
 def read_records(path: Path, kind: type[R]) -> list[R]:
@@ -115,13 +117,15 @@ def read_records(path: Path, kind: type[R]) -> list[R]:
             continue
         try:
             records.append(kind.model_validate_json(line))
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: not a {kind.__name__}: {_first_line(error)}") from None
+        except ValidationError as error:
+            raise DataError(f"{path}, line {number}: not a {kind.__name__}: {_first_fault(error)}") from None
     return records
 
 
-def _first_line(error: ValueError) -> str:
-    return " ".join(str(error).split("\n")[1:3]) or str(error)
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    return f"{where}: {fault['msg']}" if where else fault["msg"]
 
 
 def require_new(path: Path) -> None:

@@ -38,6 +38,7 @@ def evaluate(folder: Path, data: Path, out: Path | None = None, target_accuracy:
     point is the confidence that reached it on dev, instead of the one stored with the run. Raises RunError or
     GateError when the run cannot be used, DataError when the data cannot.
     """
+    read_run(folder)
     test = read_split(data, "test")
     dev = read_records(folder / DEV_PREDICTIONS, Prediction)
     train = training_rows(folder)

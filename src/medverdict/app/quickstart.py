@@ -13,8 +13,9 @@ from medverdict.app.training import TrainOptions, train
 from medverdict.claims import STYLES, test_file, training_files
 from medverdict.console import result_console, say
 from medverdict.data.prepare import prepare, print_summary
-from medverdict.errors import NOT_ADVICE, RunError
+from medverdict.errors import RunError
 from medverdict.evaluate.tables import summary_sheet
+from medverdict.evaluate.wording import conclusion
 from medverdict.model.bases import cached, fetch
 
 RECIPE = "quickstart"
@@ -85,8 +86,7 @@ def show(evaluated: Evaluated, seconds: float) -> None:
     """The table, the one sentence, the warning and where the report is."""
     report = evaluated.report
     result_console.print(summary_sheet(report).to_rich())
-    result_console.print(report.headline, markup=False, soft_wrap=True)
-    result_console.print(NOT_ADVICE, markup=False, soft_wrap=True)
+    result_console.print(conclusion(report), markup=False, soft_wrap=True)
     result_console.print(
         f"report: {evaluated.folder / 'report.html'} ({seconds / 60:.1f} minutes)", markup=False, soft_wrap=True
     )

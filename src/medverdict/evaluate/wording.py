@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from medverdict.errors import NOT_ADVICE
 from medverdict.evaluate.baselines import ZERO_SHOT
 from medverdict.evaluate.records import Outcome, Report, System
 from medverdict.records import Comparison, Metric
@@ -75,6 +76,11 @@ def headline(accuracy: Metric, best: System, against: Comparison) -> tuple[Outco
         f"{start}: no detectable difference from {rival}; {points(against.difference)} points, {interval}. "
         f"This test set reliably shows differences of {100 * against.detectable:.1f} points or more."
     )
+
+
+def conclusion(report: Report) -> str:
+    """What a terminal says under the table: headline, findings and the warning."""
+    return "\n".join([report.headline, *(f"- {finding}" for finding in report.findings), NOT_ADVICE])
 
 
 def findings(report: Report) -> tuple[str, ...]:
