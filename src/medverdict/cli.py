@@ -176,10 +176,15 @@ def bases(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps([b.model_dump(mode="json") for b in known], ensure_ascii=False, indent=1))
         return
-    rows = [
-        (b.name, f"{b.parameters:,}", "yes" if b.parameters <= LIMIT else "no", b.licence, b.sources) for b in known
-    ]
-    result_console.print(table("bases", ("name", "parameters", "within budget", "licence", "from"), rows))
+    rows = []
+    for b in known:
+        budget = "within" if b.parameters <= LIMIT else "over"
+        rows.append((b.name, f"{b.parameters / 1e6:,.0f} M", _megabytes(b.bytes), budget, b.licence, b.sources))
+    result_console.print(table("bases", ("name", "size", "download", "budget", "licence", "from"), rows))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB" if size else "–"
 
 
 def bases_fetch(

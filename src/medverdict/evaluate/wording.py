@@ -143,7 +143,7 @@ def _provenance(report: Report) -> list[str]:
     elif audit.clean:
         found = [f"The audit found no pair at or above cosine {audit.thresholds.get('gate', 0.8):g} across the splits."]
     else:
-        found = ["The audit found leaks, the worst are listed below: these figures may be too high."]
+        found = ["The audit found leaks; the report lists the worst. These figures may be too high."]
     if run and run.overrides:
         found.append(f"Gates were opened by hand: {'; '.join(run.overrides)}.")
     if run and run.steps:
