@@ -180,6 +180,12 @@ def test_train_evaluate_compare_and_mistakes_run_through(run, tmp_path, prepared
     assert {"Always TRUE", "Keyword rule", "TF-IDF + logistic regression", "Same base, untrained"} <= titles
     assert len(list(run_a.glob("evaluations/test-*/report.html"))) == 1
 
+    stored = next(run_a.glob("evaluations/test-*/report.json"))
+    before = stored.read_bytes()
+    code, out, err = run("report", run_a)
+    assert code == 0 and NOT_ADVICE in out, err
+    assert stored.read_bytes() == before
+
     code, out, err = run("compare", run_a, run_b, test)
     assert code == 0 and "no detectable difference" in " ".join(out.lower().split()), err
     code, out, err = run("compare", run_a, "baseline:zero-shot", test, "--json")

@@ -170,21 +170,23 @@ def bases(context: typer.Context, as_json: Json = False) -> None:
     if context.invoked_subcommand:
         return
     from medverdict.model.bases import known_bases
-    from medverdict.model.budget import LIMIT
 
     known = known_bases()
     if as_json:
         typer.echo(json.dumps([b.model_dump(mode="json") for b in known], ensure_ascii=False, indent=1))
         return
-    rows = []
-    for b in known:
-        budget = "within" if b.parameters <= LIMIT else "over"
-        rows.append((b.name, f"{b.parameters / 1e6:,.0f} M", _megabytes(b.bytes), budget, b.licence, b.sources))
+    rows = [
+        (
+            base.name,
+            f"{base.parameters / 1e6:,.0f} M",
+            f"{base.download_bytes / 1e6:,.0f} MB",
+            "within" if base.within_budget else "over",
+            base.licence,
+            base.sources,
+        )
+        for base in known
+    ]
     result_console.print(table("bases", ("name", "size", "download", "budget", "licence", "from"), rows))
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB" if size else "–"
 
 
 def bases_fetch(
@@ -255,6 +257,22 @@ def evaluate(
     result_console.print(f"{conclusion(done.report)}\nreport: {page}", markup=False, soft_wrap=True)
 
 
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of an evaluation, or a run with only one.")],
+) -> None:
+    """Compute a report again from its stored predictions alone, offline.
+
+    Example: medverdict report runs/quickstart/report
+    """
+    from medverdict.app.stored import evaluation_folder
+    from medverdict.evaluate.report import rebuild_report
+    from medverdict.evaluate.wording import conclusion
+
+    where = evaluation_folder(folder)
+    result_console.print(conclusion(rebuild_report(where)), markup=False, soft_wrap=True)
+    result_console.print(f"report: {where / 'report.html'}", markup=False, soft_wrap=True)
+
+
 def baselines(
     data: Annotated[Path, typer.Argument(help="Labelled claims, CSV or JSONL.")],
     train_file: Annotated[Path | None, typer.Option("--train", help="Rows for TF-IDF and the majority.")] = None,
@@ -323,7 +341,7 @@ def mistakes(
     result_console.print(NOT_ADVICE, markup=False, soft_wrap=True)
 
 
-COMMANDS = (quickstart, prepare, audit, train, evaluate, baselines, compare, mistakes)
+COMMANDS = (quickstart, prepare, audit, train, evaluate, report, baselines, compare, mistakes)
 GROUPS = (("bases", bases, "fetch", bases_fetch), ("recipes", recipes, "show", recipes_show))
 
 for _command in COMMANDS:

@@ -18,7 +18,6 @@ from medverdict.evaluate.calibrate import (
     conformal_margins,
     fit_calibration,
     judge,
-    verdicts,
 )
 from medverdict.records import Calibration, Label
 
@@ -54,9 +53,9 @@ def test_separable_rows_do_not_ask_for_certainty() -> None:
 @settings(max_examples=25, deadline=None)
 def test_verdicts_do_not_depend_on_shift_and_scale(seed: int, shift: float, scale: float) -> None:
     margins, labels = dev(60, seed=seed)
-    plain = verdicts(margins, fit_calibration(margins, labels, "dev"))
+    plain = judge(margins, fit_calibration(margins, labels, "dev"))[1]
     moved = margins * scale + shift
-    assert verdicts(moved, fit_calibration(moved, labels, "dev")) == plain
+    assert judge(moved, fit_calibration(moved, labels, "dev"))[1] == plain
 
 
 @pytest.mark.parametrize("rows", [dev(19), (np.linspace(-1, 1, 50), ["TRUE"] * 50), (np.zeros(0), [])])
@@ -83,21 +82,21 @@ def test_abstention_answers_the_share_it_was_asked_for() -> None:
     margins, labels = dev(1000)
     for coverage in (0.3, 0.8, 1.0):
         found = fit_calibration(margins, labels, "dev", target_coverage=coverage)
-        answered = [v for v in verdicts(margins, found, abstain=True) if v != "ABSTAIN"]
+        answered = [v for v in judge(margins, found, abstain=True)[1] if v != "ABSTAIN"]
         assert len(answered) / 1000 == pytest.approx(coverage, abs=0.002)
 
 
 def test_abstention_reaches_the_accuracy_it_was_asked_for_or_says_none() -> None:
     margins, labels = dev(2000)
     found = fit_calibration(margins, labels, "dev", target_accuracy=0.9)
-    pairs = [(v, t) for v, t in zip(verdicts(margins, found, abstain=True), labels, strict=True) if v != "ABSTAIN"]
+    pairs = [(v, t) for v, t in zip(judge(margins, found, abstain=True)[1], labels, strict=True) if v != "ABSTAIN"]
     assert sum(v == t for v, t in pairs) / len(pairs) >= 0.9
     hopeless = fit_calibration(
         np.random.default_rng(3).normal(size=200), ["TRUE", "FALSE"] * 100, "dev", target_accuracy=0.99
     )
     assert hopeless.abstain_below is None
     with pytest.raises(DataError, match="can't abstain"):
-        verdicts([0.1], hopeless, abstain=True)
+        judge([0.1], hopeless, abstain=True)[1]
     with pytest.raises(DataError, match="expected a share"):
         fit_calibration(margins, labels, "dev", target_accuracy=90)
 

@@ -19,7 +19,6 @@ from medverdict.errors import GateError, RunError
 from medverdict.files import sha256_file
 from medverdict.model import bases, registry
 from medverdict.model.bases import fetch
-from medverdict.model.hub import hub_answers
 from medverdict.model.registry import KnownBase, MirrorPart
 from tiny import make_tiny_base
 
@@ -280,9 +279,3 @@ def test_a_cache_that_cannot_be_written_is_an_error_a_user_can_act_on(gguf, tmp_
     (tmp_path / "own.gguf").write_bytes(gguf)
     with pytest.raises(RunError, match="could not be written"):
         fetch(str(tmp_path / "own.gguf"), tmp_path / "own.gguf")
-
-
-def test_whether_the_hub_answers(server, monkeypatch):
-    assert hub_answers()
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    assert not hub_answers()

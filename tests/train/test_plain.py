@@ -63,7 +63,7 @@ def test_the_loss_is_the_cross_entropy_of_the_answer_and_of_nothing_else(verifie
     for example in examples:
         logits = verifier.model(torch.tensor([example.ids])).logits[0].log_softmax(-1)
         for position in range(len(example.ids) - example.answer_length, len(example.ids)):
-            expected -= float(logits[position - 1, example.ids[position]])
+            expected -= float(logits[position - 1, example.ids[position]].detach())
     assert float(summed_loss(verifier, examples)) == pytest.approx(expected, rel=1e-5)
 
 

@@ -83,11 +83,6 @@ def judge(margins: npt.ArrayLike, calibration: Calibration, abstain: bool = Fals
     return p_true.tolist(), verdicts
 
 
-def verdicts(margins: npt.ArrayLike, calibration: Calibration, abstain: bool = False) -> list[Verdict]:
-    """The verdicts of `judge` alone."""
-    return judge(margins, calibration, abstain)[1]
-
-
 def confidence(p_true: Floats) -> Floats:
     """[n] probability of the side that was taken: max(p, 1 - p)."""
     result: Floats = np.maximum(p_true, 1 - p_true)

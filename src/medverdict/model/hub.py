@@ -18,17 +18,6 @@ WEIGHTS = "model.safetensors"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def hub_answers() -> bool:
-    """Whether the model hub can be reached from here: one small request, three seconds at most."""
-    if _offline():
-        return False
-    try:
-        with http_client() as client:
-            return client.head(_endpoint(), timeout=3).status_code < httpx.codes.INTERNAL_SERVER_ERROR
-    except httpx.HTTPError:
-        return False
-
-
 def fetch_hub_file(hub: str, revision: str, file: str, target: Path, *, sha256: str = "", size: int = 0) -> Path:
     """Fetch one file of a hub repository.
 
