@@ -5,9 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+NEWEST := $(VENV)-newest
+AUDIT := $(VENV)-audit
 LOCKED := --require-hashes --no-deps
 
-.PHONY: quickstart test test-slow verify-real lint format tree lock clean
+.PHONY: quickstart test test-slow test-newest audit-deps verify-real lint format tree lock clean
 
 quickstart: $(READY)
 	$(BIN)/medverdict quickstart
@@ -31,6 +33,23 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The quick tests with the newest versions that pyproject.toml allows, in an environment of its own: when something
+# breaks, this shows whether it was theirs (only here) or ours (in `make test` too).
+test-newest:
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip --disable-pip-version-check install -q --upgrade -e '.[model,serve,xlsx,dev]'
+	$(NEWEST)/bin/python -m pip --disable-pip-version-check freeze --exclude-editable
+	$(NEWEST)/bin/python -m pytest
+
+# Asks the package index for known vulnerabilities of every locked version. Needs the network, so no test calls it;
+# --strict makes a package that could not be asked about a failure.
+audit-deps:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip --disable-pip-version-check install -q --upgrade pip-audit
+	status=0; for lock in requirements.lock requirements-torch.lock requirements-cuda.lock; do \
+		$(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip -r $$lock || status=1; \
+	done; exit $$status
+
 # Writes the tree of the package into README.md; a test compares it with the disk.
 tree: $(READY)
 	$(BIN)/python tools/tree.py
@@ -52,4 +71,4 @@ $(READY): requirements.lock requirements-torch.lock requirements-cuda.lock pypro
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(NEWEST) $(AUDIT) build .pytest_cache .mypy_cache .ruff_cache
