@@ -68,6 +68,14 @@ def cpu() -> Placement:
     return Placement(torch.device("cpu"), "fp32")
 
 
+@pytest.fixture(scope="session")
+def tiny_run(tiny_base: BaseFolder, cpu: Placement, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run trained on the tiny base, to be used and not changed."""
+    from tiny_run import make_tiny_run
+
+    return make_tiny_run(tiny_base, cpu, tmp_path_factory.mktemp("tiny-run"))
+
+
 @pytest.fixture
 def toy_recipe(tiny_base: BaseFolder) -> Recipe:
     """LoRA on the tiny base, two short epochs."""

@@ -99,6 +99,8 @@ def read_record(path: Path, kind: type[R]) -> R:
         return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; expected a stored {kind.__name__}.") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); expected a stored {kind.__name__}.") from None
     except ValidationError as error:
         raise DataError(f"{path}: not a stored {kind.__name__}: {_first_fault(error)}") from None
 
@@ -111,6 +113,8 @@ def read_records(path: Path, kind: type[R]) -> list[R]:
         raise DataError(f"{path}: no such file; expected stored {kind.__name__} lines.") from None
     except UnicodeDecodeError:
         raise DataError(f"{path}: not UTF-8; expected stored {kind.__name__} lines.") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); expected {kind.__name__} lines.") from None
     records = []
     for number, line in enumerate(lines, start=1):
         if not line:

@@ -119,7 +119,7 @@ class Recipe(Record):
     """Whether an end token follows the answer in training, supervised like it."""
     max_length: Annotated[int, Field(ge=16, le=4096)]
     """Tokens a prompt with its answer may have; a longer claim is an error, never cut in silence."""
-    epochs: Annotated[float, Field(ge=0)]
+    epochs: Annotated[float, Field(ge=0, le=100_000)]
     """Passes over the training rows."""
     learning_rate: Annotated[float, Field(ge=0)]
     """Peak rate of AdamW."""
@@ -127,9 +127,9 @@ class Recipe(Record):
     """Shape after warm-up; linear and cosine end at zero."""
     warmup_ratio: Annotated[float, Field(ge=0, le=1)]
     """Share of all steps in which the rate rises from zero."""
-    batch_size: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1, le=65_536)]
     """Rows in one forward pass (micro-batch)."""
-    accumulation: Annotated[int, Field(ge=1)]
+    accumulation: Annotated[int, Field(ge=1, le=65_536)]
     """Micro-batches in one optimizer step."""
     weight_decay: Annotated[float, Field(ge=0)]
     """AdamW's decoupled decay, on matrices only."""
@@ -139,9 +139,15 @@ class Recipe(Record):
     """AdamW."""
     adam_epsilon: Annotated[float, Field(gt=0)]
     """AdamW."""
+    chunk_rows: Annotated[int, Field(ge=0)] = 0
+    """Rows, in file order, after which optimizer and schedule start afresh, as the published v4 did; 0: never. Every
+    recipe file says it; the default is for runs that were stored before it existed."""
+    supervised_padding: Annotated[int, Field(ge=0, le=4096)] = 0
+    """Tokens to which every row is filled up with end tokens that the loss counts like the answer, as the published
+    v5 did; 0: the loss sees no padding. The default is as above."""
     clip_norm: Annotated[float, Field(ge=0)]
     """Largest global gradient norm; 0 switches clipping off."""
-    lora_rank: Annotated[int, Field(ge=0)]
+    lora_rank: Annotated[int, Field(ge=0, le=4096)]
     """Rank r; 0 only where the method is not lora."""
     lora_alpha: Annotated[float, Field(ge=0)]
     """The update is scaled by alpha / r."""
@@ -153,7 +159,7 @@ class Recipe(Record):
     """Steps between evaluations on dev; each epoch's end and the last step are measured too."""
     keep_best: bool
     """Keep the weights with the best dev accuracy (ties: lower loss), else the last ones."""
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     """Data order, adapter start and dropout."""
 
 
@@ -240,10 +246,14 @@ class Run(Record):
     """Of template and label words: what is served must match what was measured."""
     golden: tuple[GoldenRow, ...]
     """Replayed at every load."""
+    averaged: tuple[str, ...] = ()
+    """Runs whose adapters this one is the mean of; history, steps and seconds are then those of the first."""
     overrides: tuple[str, ...]
     """Gates that the user opened by hand; every report repeats them."""
     files: dict[str, str]
     """Relative path to sha256 of each file of the run."""
+    resumes: tuple[str, ...] = ()
+    """Where training was continued after a cut, with what had changed by then; empty when it ran through."""
 
 
 class HistoryRow(Record):
@@ -371,3 +381,45 @@ class Comparison(Record):
     """Smallest difference found with 80 % power at 5 % on this test set."""
     sentence: str
     """The result in words."""
+
+
+class Parity(Record):
+    """How far an exported model answers as the run it was made from, on the same claims."""
+
+    what: str
+    """The exported file or folder."""
+    n: int
+    """Claims compared."""
+    agreement: float
+    """Share of equal verdicts."""
+    largest_difference: float
+    """Of p_true."""
+    accuracy_run: float
+    """Of the run's verdicts against the answer key."""
+    accuracy_export: float
+    """Of the export's."""
+    won: int
+    """Rows that only the export gets right."""
+    lost: int
+    """Rows that only the run gets right."""
+    p: float
+    """Exact McNemar, two-sided."""
+
+
+class Ensemble(Record):
+    """Several runs joined into one judge, and whether that helped."""
+
+    name: str
+    """Rule and number of members."""
+    rule: Literal["mean", "vote"]
+    """Mean of the members' calibrated margins, or their vote."""
+    members: tuple[str, ...]
+    """Run ids."""
+    parameters: int
+    """Of the whole, a base shared by adapters counted once."""
+    accuracy: Metric
+    """On the rows given."""
+    best_member: str
+    """The single run that was best on dev."""
+    against_best: Comparison
+    """The ensemble against that run on the same rows."""

@@ -7,16 +7,9 @@ import torch
 from medverdict.errors import GateError
 from medverdict.model.prompt import Example
 from medverdict.model.verifier import Verifier
-from medverdict.train.plain import (
-    accumulate_gradients,
-    learning_rate_at,
-    make_optimizer,
-    plan_steps,
-    step_rows,
-    summed_loss,
-    supervised_positions,
-    train_plain,
-)
+from medverdict.train.loop import start_training, train_steps
+from medverdict.train.plain import PlainEngine, accumulate_gradients, make_optimizer, summed_loss, supervised_positions
+from medverdict.train.schedule import learning_rate_at, plan_steps, step_rows
 
 NO_SCALER = torch.amp.GradScaler("cpu", enabled=False)
 
@@ -36,7 +29,8 @@ def gradients(verifier):
 
 def train(verifier, claims, recipe):
     history = []
-    train_plain(verifier, encode(verifier, claims), recipe, history.append)
+    engine, position = PlainEngine(verifier, recipe), start_training(recipe)
+    train_steps(verifier, engine, encode(verifier, claims), position, history.append)
     return history
 
 
@@ -71,15 +65,14 @@ def test_supervised_positions_stand_one_before_their_targets():
     assert list(supervised_positions([Example((10, 11, 12, 13), 2)])) == [(0, 1, 12), (0, 2, 13)]
 
 
-def test_sixteen_rows_at_once_or_four_times_four_give_the_same_gradient(verifier, toy_claims, toy_recipe):
+def test_sixteen_rows_at_once_or_four_times_four_give_the_same_gradient(verifier, toy_claims):
     """Answers differ in length here, which is what once went wrong elsewhere."""
     examples = encode(verifier, toy_claims[:16])
     longer = [Example((*e.ids, 7, 8), e.answer_length + 2) if n % 3 == 0 else e for n, e in enumerate(examples)]
     losses, grads = [], []
     for rows in (16, 4, 5):
         verifier.model.zero_grad()
-        recipe = toy_recipe.model_copy(update={"batch_size": rows})
-        losses.append(accumulate_gradients(verifier, longer, recipe, NO_SCALER))
+        losses.append(accumulate_gradients(verifier, longer, rows, NO_SCALER))
         grads.append(gradients(verifier))
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
     for name, gradient in grads[0].items():

@@ -5,27 +5,14 @@ import numpy as np
 import pytest
 
 from medverdict.errors import GateError, RunError
-from medverdict.files import read_records, sha256_file, write_jsonl
+from medverdict.files import read_records, sha256_file
 from medverdict.model.prompt import Encoder
 from medverdict.predict.load import load_run
 from medverdict.predict.score import score_margins
-from medverdict.records import HistoryRow, Prediction, Split
-from medverdict.train.manifest import Job
+from medverdict.records import HistoryRow, Prediction
 from medverdict.train.run import check_supervision, train_run
+from medverdict.train.schedule import plan_steps
 from medverdict.train.watch import is_evaluated
-
-
-@pytest.fixture
-def job(tiny_base, toy_recipe, toy_claims, tmp_path):
-    def make(**changes):
-        parts = {}
-        for name, claims in (("train", toy_claims[:28]), ("dev", toy_claims[28:])):
-            digest = write_jsonl(tmp_path / f"{name}.jsonl", claims)
-            parts[name] = Split(name=name, claims=tuple(claims), sha256=digest)
-        recipe = toy_recipe.model_copy(update=changes)
-        return Job(recipe, tiny_base, parts["train"], parts["dev"], str(tmp_path), ())
-
-    return make
 
 
 def test_a_run_folder_proves_itself(job, cpu, tmp_path):
@@ -70,9 +57,10 @@ def test_history_starts_untrained_and_is_measured_at_each_epochs_end(job, cpu, t
     assert [row.step for row in history if row.dev_accuracy is not None] == [0, 7, 14]
 
 
-def test_small_data_is_measured_although_eval_every_is_large():
-    assert [s for s in range(1, 15) if is_evaluated(s, 7, 14, 2000)] == [7, 14]
-    assert [s for s in range(1, 8) if is_evaluated(s, 7, 7, 3)] == [3, 6, 7]
+def test_small_data_is_measured_although_eval_every_is_large(toy_recipe):
+    two_epochs, one_epoch = (plan_steps(28, toy_recipe.model_copy(update={"epochs": n})) for n in (2.0, 1.0))
+    assert [s for s in range(1, 15) if is_evaluated(s, two_epochs, 2000)] == [7, 14]
+    assert [s for s in range(1, 8) if is_evaluated(s, one_epoch, 3)] == [3, 6, 7]
 
 
 def test_the_best_weights_are_kept_and_not_the_last(job, cpu, tmp_path):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from medverdict.console import progress_console
 from medverdict.data.audit import require_clean
 from medverdict.data.prepare import load_prepared
-from medverdict.files import require_new
 from medverdict.model.bases import fetch
 from medverdict.model.precision import Precision, choose_placement
 from medverdict.recipes.recipe import load_recipe
 from medverdict.records import Run
 from medverdict.train.manifest import Job
-from medverdict.train.run import train_run
+from medverdict.train.run import EVERY, train_run
+from medverdict.train.work import checkpoint_steps, partial_folder, require_startable
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class TrainOptions:
     """Train without a clean audit all the same; every report repeats it."""
     precision: Precision | None = None
     """Force a number format, for example fp16 as on a T4."""
+    resume: bool = False
+    """Go on where a cut left a training with the same `out`."""
+    checkpoint_every: str = EVERY
+    """Steps ("200") or minutes ("5m") between checkpoints."""
 
 
 def train(recipe_name: str, data: Path, out: Path, options: TrainOptions) -> Run:
@@ -37,10 +43,28 @@ def train(recipe_name: str, data: Path, out: Path, options: TrainOptions) -> Run
     Raises LeakError without a clean audit, GateError over budget and when the training itself fails a check,
     RecipeError, DataError or RunError for what the user can mend.
     """
-    require_new(out)
+    if not (options.resume and out.exists()):
+        require_startable(out, options.resume)
     recipe = load_recipe(recipe_name, options.settings)
     splits, audit = load_prepared(data)
     overrides = require_clean(audit, splits, override=options.despite_leak)
     base = fetch(recipe.base, over_budget=options.over_budget)
     job = Job(recipe, base, splits["train"], splits["dev"], str(data), tuple(overrides), options.over_budget)
-    return train_run(job, choose_placement(options.precision), out)
+    try:
+        return train_run(job, choose_placement(options.precision), out, options.resume, options.checkpoint_every)
+    except KeyboardInterrupt:
+        if checkpoint_steps(partial_folder(out)):
+            command = resume_command(recipe_name, data, out, options)
+            progress_console.print(f"continue with: {command}", markup=False, soft_wrap=True)
+        raise
+
+
+def resume_command(recipe_name: str, data: Path, out: Path, options: TrainOptions) -> str:
+    """What to type to go on with a training that was cut off."""
+    words = ["medverdict", "train", recipe_name, "--data", str(data), "--out", str(out)]
+    words += [word for setting in options.settings for word in ("--set", setting)]
+    words += ["--precision", options.precision] if options.precision else []
+    words += ["--checkpoint-every", options.checkpoint_every] if options.checkpoint_every != EVERY else []
+    words += ["--over-budget"] if options.over_budget else []
+    words += ["--despite-leak"] if options.despite_leak else []
+    return shlex.join([*words, "--resume", "auto"])

@@ -31,6 +31,13 @@ def assign_groups(claims: Sequence[Claim], threshold: float = NEAR) -> tuple[Cla
     return tuple(claim.model_copy(update={"group": name}) for claim, name in zip(claims, names, strict=True))
 
 
+def named_families(claims: Sequence[Claim]) -> list[int]:
+    """Number of each claim's family by the pairs and groups that were given alone: no search for near-duplicates."""
+    bound = [_bound_by_name(names) for names in ([c.pair for c in claims], [c.group for c in claims])]
+    left, right = (np.concatenate(side) for side in zip(*bound, strict=True))
+    return _components(left, right, len(claims))
+
+
 def _bound_by_name(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Edges from each row with a name to the first row of that name."""
     first: dict[str, int] = {}

@@ -18,6 +18,8 @@ from medverdict.records import Claim, Dropped, Label, Split
 
 MAX_CHARS = 2000
 """Longest claim, in characters after normalising: some 700 tokens, and ten times the longest of ours."""
+_HOPELESS = 100
+"""Times as long, no normalising brings a claim back to its length: it is not even looked at."""
 
 _LABELS: dict[str, Label] = {
     "true": "TRUE", "đúng": "TRUE", "1": "TRUE",
@@ -64,12 +66,16 @@ def read_claims(path: Path, *, repair_mojibake: bool = False, max_chars: int = M
     without a needed column, with an unknown label, with ids twice, or without one usable row.
     """
     clean: Clean = text.repair_mojibake if repair_mojibake else text.normalise
+    too_long = f"longer than {max_chars} characters"
     claims: list[Claim] = []
     lines: list[int] = []
     dropped: list[Dropped] = []
     mojibake: list[Mojibake] = []
     for row in read_rows(path, clean):
         written = _text(path, row, "claim")
+        if len(written) > _HOPELESS * max_chars:
+            dropped.append(Dropped(file=path.name, line=row.line, reason=too_long, text=written))
+            continue
         if text.looks_like_mojibake(written):
             mojibake.append(Mojibake(row.line, written, text.repair_mojibake(written)))
         claim_text = clean(written)
@@ -78,8 +84,7 @@ def read_claims(path: Path, *, repair_mojibake: bool = False, max_chars: int = M
             continue
         label = _label(path, row, clean)
         if len(claim_text) > max_chars:
-            reason = f"longer than {max_chars} characters"
-            dropped.append(Dropped(file=path.name, line=row.line, reason=reason, text=written))
+            dropped.append(Dropped(file=path.name, line=row.line, reason=too_long, text=written))
             continue
         claims.append(_claim(path, row, claim_text, label))
         lines.append(row.line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,7 +101,9 @@ def _jsonl(path: Path, content: str) -> Iterator[Row]:
 
 def _csv(path: Path, content: str, clean: Clean) -> Iterator[Row]:
     records = _records(path, content, _delimiter(content, clean))
-    first, header = next(records)
+    first, header = next(records, (0, []))
+    if not first:
+        raise DataError(f"{path}: holds no header, only delimiters; expected {' and '.join(_REQUIRED)} at least.")
     header = [clean(cell) for cell in header]
     places = _places(f"{path}, row {first}", header)
     column = {meaning: header.index(name) for meaning, name in places.items()}
@@ -149,19 +151,21 @@ def _delimiter(content: str, clean: Clean) -> str:
 
 
 def _places(where: str, found: list[str]) -> dict[str, str]:
-    """Meaning -> the header that carries it; the first of COLUMNS' names that is there."""
-    by_key = {_key(name): name for name in reversed(found)}
-    places = {}
-    for meaning, names in COLUMNS.items():
-        present = [by_key[_key(name)] for name in names if _key(name) in by_key]
-        if present:
-            places[meaning] = present[0]
+    """Meaning -> the header that carries it."""
+    named = {meaning: find_column(meaning, found) for meaning in COLUMNS}
+    places = {meaning: name for meaning, name in named.items() if name is not None}
     missing = [meaning for meaning in _REQUIRED if meaning not in places]
     if missing:
         expected = "; ".join(f"{m}: {' or '.join(repr(n) for n in COLUMNS[m])}" for m in missing)
         shown = ", ".join(repr(name[:60]) for name in found[:20]) or "none"
         raise DataError(f"{where}: no column for the {' and the '.join(missing)}. Found: {shown}. Expected {expected}.")
     return places
+
+
+def find_column(meaning: str, found: Sequence[str]) -> str | None:
+    """The header among `found` that carries a meaning, by the first of COLUMNS' names that is there."""
+    by_key = {_key(name): name for name in reversed(found)}
+    return next((by_key[_key(name)] for name in COLUMNS[meaning] if _key(name) in by_key), None)
 
 
 def _key(name: str) -> str:

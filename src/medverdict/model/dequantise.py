@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from gguf.quants import dequantize
 from numpy.typing import NDArray
 
-from medverdict.errors import RunError
+from medverdict.errors import MedverdictError, RunError
 from medverdict.files import atomic_write, write_json
 from medverdict.model.gguf_file import GgufFile, GgufTensor, read_gguf
 from medverdict.model.gguf_tokenizer import special_ids, write_tokenizer
@@ -59,16 +60,29 @@ def dequantise(path: Path, folder: Path) -> None:
     architecture.
     """
     file = read_gguf(path)
-    names = _kept_tensors(file)
-    write_json(folder / "config.json", _config(file, tied=_TOP[_HEAD] not in names))
-    write_tokenizer(file, folder)
-    _write_safetensors(file, names, folder / "model.safetensors")
+    with _consistent(path):
+        names = _kept_tensors(file)
+        write_json(folder / "config.json", _config(file, tied=_TOP[_HEAD] not in names))
+        write_tokenizer(file, folder)
+        _write_safetensors(file, names, folder / "model.safetensors")
 
 
 def count_gguf(path: Path) -> int:
     """Parameters of a GGUF file, a second copy of the tied embedding not counted. Raises RunError as above."""
     file = read_gguf(path)
-    return sum(file.tensors[source].parameters for source in _kept_tensors(file).values())
+    with _consistent(path):
+        return sum(file.tensors[source].parameters for source in _kept_tensors(file).values())
+
+
+@contextmanager
+def _consistent(path: Path) -> Iterator[None]:
+    """A header that is sound by itself can still say things that do not go together. Raises RunError then."""
+    try:
+        yield
+    except (MedverdictError, OSError):
+        raise
+    except Exception as error:  # the tokenizers package raises bare Exception
+        raise RunError(f"{path}: contradicts itself: {error}. Download it again.") from error
 
 
 def _kept_tensors(file: GgufFile) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -90,11 +90,14 @@ def without_lora(model: nn.Module) -> Iterator[None]:
 
 
 def save_adapter(model: nn.Module, recipe: Recipe, folder: Path) -> None:
-    """Write adapter weights (fp32) and config in PEFT's format."""
+    """Write adapter weights and config in PEFT's format: fp32, or fp16 where that loses nothing (averaged adapters)."""
     tensors = {}
     for name, layer in lora_layers(model):
         for part in ("lora_A", "lora_B"):
             tensors[f"{_PREFIX}{name}.{part}.weight"] = getattr(layer, part).detach().cpu().contiguous()
+    halves = {name: tensor.half() for name, tensor in tensors.items()}
+    if all(torch.equal(halves[name].float(), tensor) for name, tensor in tensors.items()):
+        tensors = halves
     with atomic_write(folder / WEIGHTS) as file:
         file.write(save(tensors, metadata={"format": "pt"}))
     write_json(folder / CONFIG, _peft_config(recipe))
@@ -110,10 +113,18 @@ def load_adapter(model: nn.Module, folder: Path) -> None:
         stored = load_file(path)
     except (OSError, SafetensorError) as error:
         raise RunError(f"{path}: not a readable adapter: {error}. Train it again or copy the run again.") from None
+    fill_adapter(model, stored, path)
+
+
+def fill_adapter(model: nn.Module, stored: Mapping[str, Tensor], where: Path) -> None:
+    """Fill the adapters of `model` with tensors by PEFT's names, which came from `where`.
+
+    Raises RunError when names or shapes are not exactly those of the adapted model.
+    """
     wanted = {f"{_PREFIX}{n}.{p}.weight": getattr(m, p) for n, m in lora_layers(model) for p in ("lora_A", "lora_B")}
     wrong = sorted(set(stored) ^ set(wanted)) or [n for n, t in wanted.items() if stored[n].shape != t.shape]
     if wrong:
-        raise RunError(f"{path}: does not fit this base and recipe; first difference at {wrong[0]}.")
+        raise RunError(f"{where}: does not fit this base and recipe; first difference at {wrong[0]}.")
     with torch.no_grad():
         for name, parameter in wanted.items():
             parameter.copy_(stored[name])

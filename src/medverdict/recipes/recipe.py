@@ -59,14 +59,14 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such recipe file. `medverdict recipes` lists the shipped ones.") from None
-    except (UnicodeDecodeError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise RecipeError(f"{path}: cannot be read as a UTF-8 recipe file: {error}.") from None
 
 
 def _parse_toml(text: str, where: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, a thousand brackets
         raise RecipeError(f"{where}: not valid TOML: {error}.") from None
 
 
@@ -81,12 +81,14 @@ def _parse_settings(settings: Iterable[str]) -> tuple[dict[str, object], list[st
             continue
         try:
             given[key.strip()] = tomllib.loads(f"v = {value}")["v"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             given[key.strip()] = value
     return given, faults
 
 
 def _build(name: str, fields: dict[str, object], faults: list[str], where: str) -> Recipe:
+    silent = [key for key, field in Recipe.model_fields.items() if not field.is_required() and key not in fields]
+    faults = faults + [f"{key}: missing" for key in silent]
     try:
         recipe = Recipe.model_validate({"name": name, **fields})
     except ValidationError as error:

@@ -55,6 +55,10 @@ class Outcome:
     """Of dev, with the weights that were kept: (rows,)."""
     best_step: int
     """Step of those weights."""
+    resumes: tuple[str, ...] = ()
+    """Where training was continued after a cut."""
+    averaged: tuple[str, ...] = ()
+    """Runs whose adapters were averaged into this one."""
 
 
 def write_run(folder: Path, job: Job, verifier: Verifier, outcome: Outcome) -> Run:
@@ -89,6 +93,8 @@ def write_run(folder: Path, job: Job, verifier: Verifier, outcome: Outcome) -> R
         zero_shot=zero_shot,
         prompt_sha256=prompt_sha256(job.recipe),
         golden=golden_rows(dev, outcome.dev_margins),
+        resumes=outcome.resumes,
+        averaged=outcome.averaged,
         overrides=job.overrides + hold_to_budget(job, verifier),
         files={p.relative_to(folder).as_posix(): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file()},
     )

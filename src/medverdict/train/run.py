@@ -2,41 +2,79 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from medverdict.console import progress, say
-from medverdict.errors import GateError
-from medverdict.files import new_folder
+from medverdict.errors import GateError, RunError
 from medverdict.model.precision import Placement
 from medverdict.model.prompt import Encoder, Example
-from medverdict.model.verifier import Verifier
+from medverdict.model.verifier import Verifier, end_token
+from medverdict.predict.load import MANIFEST, read_run
+from medverdict.recipes.recipe import recipe_sha256
 from medverdict.records import Claim, HistoryRow, Run
+from medverdict.train.engine import Engine
+from medverdict.train.identity import identify
+from medverdict.train.loop import train_steps
 from medverdict.train.manifest import Job, Outcome, hold_to_budget, write_run
-from medverdict.train.plain import plan_steps, train_plain
-from medverdict.train.watch import DevSet, Keeper, is_evaluated
+from medverdict.train.padding import fill_up
+from medverdict.train.plain import PlainEngine
+from medverdict.train.schedule import plan_steps
+from medverdict.train.session import begin, go_on
+from medverdict.train.watch import DevSet
+from medverdict.train.work import Cadence, WorkFolder, open_work, partial_folder
+
+EVERY = "5m"
+"""Between checkpoints: what a cut may cost at most."""
 
 
-def train_run(job: Job, placement: Placement, out: Path) -> Run:
-    """Train, calibrate on dev and write the run folder.
+def train_run(job: Job, placement: Placement, out: Path, resume: bool = False, checkpoint_every: str = EVERY) -> Run:
+    """Train, calibrate on dev and write the run folder; with `resume`, go on where a cut left it.
 
-    Raises GateError when a check of the training itself fails; then, and on Ctrl-C, no folder is left.
+    Raises GateError when a check of the training itself fails. Then, when the disk is full, and on Ctrl-C, the
+    checkpoints written so far stay in OUT.partial; without one, nothing is left.
     """
-    with new_folder(out) as folder:
+    cadence = Cadence(checkpoint_every)
+    finished = finished_run(out, job) if resume else None
+    if finished:
+        return finished
+    with open_work(out, resume) as work:
         make_deterministic()
         verifier = Verifier.load(job.base, job.recipe, placement)
         hold_to_budget(job, verifier)
         say(f"{job.recipe.name} on {job.base.info.name}, {placement.device_name}, {placement.precision}")
         examples = encode(verifier.encoder, job.train.claims)
-        outcome = run_training(verifier, examples, job)
-        return write_run(folder, job, verifier, outcome)
+        examples = fill_up(examples, job.recipe.supervised_padding, end_token(verifier.model))
+        outcome = run_training(verifier, examples, job, work, cadence)
+        with work.result(out) as folder:
+            return write_run(folder, job, verifier, outcome)
+
+
+def finished_run(out: Path, job: Job) -> Run | None:
+    """The run at `out`, if this training is done already. Raises RunError when it is another training's."""
+    if not (out / MANIFEST).is_file():
+        return None
+    run = read_run(out)
+    told = (recipe_sha256(job.recipe), job.base.info.sha256, job.train.sha256, job.dev.sha256)
+    if told != (run.recipe_sha256, run.base.sha256, run.splits["train"], run.splits["dev"]):
+        raise RunError(f"{out}: holds {run.id}, a finished run of another recipe, base or data. Choose another --out.")
+    shutil.rmtree(partial_folder(out), ignore_errors=True)  # of a process that was killed with its work done
+    say(f"{out} is finished already.")
+    return run
 
 
 def make_deterministic() -> None:
-    """Ask every operation for its deterministic form, so that a seed gives the same bytes twice."""
+    """Ask every operation for its deterministic form, so that a seed gives the same bytes twice.
+
+    Matrix products on a GPU need a workspace of fixed size for it, asked for before the first of them.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a kernel a tensor, for memory that nothing reads
     torch.backends.cudnn.benchmark = False
 
 
@@ -54,6 +92,11 @@ def encode(encoder: Encoder, claims: Sequence[Claim]) -> list[Example]:
     return examples
 
 
+def make_engine(verifier: Verifier, examples: Sequence[Example]) -> Engine:
+    """The way this training does its arithmetic; `examples` are all its rows."""
+    return PlainEngine(verifier, verifier.recipe)
+
+
 def check_supervision(encoder: Encoder, claim: Claim, example: Example) -> None:
     """The supervised tokens must read as the label word, and the rest must hold the claim."""
     word = encoder.label_word(claim.label)
@@ -65,24 +108,28 @@ def check_supervision(encoder: Encoder, claim: Claim, example: Example) -> None:
         )
 
 
-def run_training(verifier: Verifier, examples: Sequence[Example], job: Job) -> Outcome:
-    """Score dev untrained, train with evaluations, and leave the weights to keep in the model."""
-    recipe, dev = job.recipe, DevSet(verifier, job.dev.claims)
-    zero_shot = dev.score("dev, untrained")
-    history = [dev.untrained_row(zero_shot)]
-    if recipe.method == "zero-shot":
-        return Outcome(tuple(history), zero_shot, zero_shot, best_step=0)
-    plan = plan_steps(len(examples), recipe)
-    keeper = Keeper(verifier, recipe.keep_best)
+def run_training(
+    verifier: Verifier, examples: Sequence[Example], job: Job, work: WorkFolder, cadence: Cadence
+) -> Outcome:
+    """Train with evaluations and checkpoints, from the start or from a checkpoint, and leave the weights to keep."""
+    dev = DevSet(verifier, job.dev.claims)
+    if job.recipe.method == "zero-shot":
+        zero_shot = dev.score("dev, untrained")
+        return Outcome((dev.untrained_row(zero_shot),), zero_shot, zero_shot, best_step=0)
+    engine = make_engine(verifier, examples)
+    identity = identify(job, verifier, engine)
+    stored = work.newest(identity)
+    session = go_on(stored, verifier, engine, dev, identity) if stored else begin(verifier, engine, dev, identity)
+    plan = plan_steps(len(examples), job.recipe)
     with progress("train", plan.rows_seen) as bar:
+        bar.advance(plan.rows_after(session.position.step))
 
         def after_step(row: HistoryRow) -> None:
-            bar.advance(row.rows - history[-1].rows)
-            if is_evaluated(row.step, plan.steps_an_epoch, plan.steps, recipe.eval_every):
-                row, margins = dev.evaluate(row)
-                keeper.offer(row, margins)
-            history.append(row)
+            bar.advance(row.rows - plan.rows_after(row.step - 1))
+            session.finish_step(row, plan)
+            if cadence.due(row.step):
+                with cadence.measured():
+                    work.write(session.snapshot())
 
-        train_plain(verifier, examples, recipe, after_step)
-    best_step, margins = keeper.restore()
-    return Outcome(tuple(history), zero_shot, margins, best_step)
+        train_steps(verifier, engine, examples, session.position, after_step)
+    return session.outcome()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
@@ -11,11 +12,12 @@ from medverdict.console import progress, say
 from medverdict.model.verifier import Verifier
 from medverdict.predict.score import score_margins
 from medverdict.records import Claim, HistoryRow
+from medverdict.train.schedule import Plan
 
 
-def is_evaluated(step: int, steps_an_epoch: int, steps: int, every: int) -> bool:
+def is_evaluated(step: int, plan: Plan, every: int) -> bool:
     """Every n steps, at each epoch's end and after the last step, so that small data is measured too."""
-    return step == steps or step % steps_an_epoch == 0 or (every > 0 and step % every == 0)
+    return plan.ends_epoch(step) or (every > 0 and step % every == 0)
 
 
 class DevSet:
@@ -60,30 +62,41 @@ class DevSet:
         return row.model_copy(update={"dev_accuracy": accuracy, "dev_loss": loss}), margins
 
 
-class Keeper:
-    """Remembers the best evaluated weights, or only the last where the recipe keeps those."""
+@dataclass(frozen=True)
+class Kept:
+    """The best evaluated weights so far, or the last evaluated where the recipe keeps those."""
 
-    def __init__(self, verifier: Verifier, keep_best: bool) -> None:
+    step: int
+    """After which they stood."""
+    rank: tuple[float, float]
+    """Dev accuracy, and dev loss with a minus: more is better."""
+    margins: np.ndarray
+    """Of dev: (rows,)."""
+    weights: dict[str, Tensor]
+    """On the CPU, by name; empty where the last weights are kept, which the model still has at the end."""
+
+
+class Keeper:
+    """Remembers what to keep."""
+
+    def __init__(self, verifier: Verifier, keep_best: bool, kept: Kept | None = None) -> None:
         self._verifier = verifier
         self._keep_best = keep_best
-        self._rank: tuple[float, float] | None = None
-        self._kept: tuple[int, np.ndarray] | None = None
-        self._weights: dict[str, Tensor] = {}
+        self.kept = kept
 
     def offer(self, row: HistoryRow, margins: np.ndarray) -> None:
         """Take a step's weights if they are the best so far: dev accuracy first, then the lower dev loss."""
         assert row.dev_accuracy is not None and row.dev_loss is not None
         rank = (row.dev_accuracy, -row.dev_loss)
-        if self._keep_best and self._rank is not None and rank <= self._rank:
+        if self._keep_best and self.kept and rank <= self.kept.rank:
             return
-        self._rank, self._kept = rank, (row.step, margins)
-        if self._keep_best:
-            self._weights = {n: p.detach().cpu().clone() for n, p in self._verifier.trained_parameters()}
+        trained = self._verifier.trained_parameters() if self._keep_best else []
+        self.kept = Kept(row.step, rank, margins, {name: p.detach().cpu().clone() for name, p in trained})
 
-    def restore(self) -> tuple[int, np.ndarray]:
-        """Put the kept weights back; their step and dev margins."""
-        assert self._kept is not None, "the last step is always evaluated"
+    def restore(self) -> Kept:
+        """Put the kept weights back into the model."""
+        assert self.kept is not None, "the last step is always evaluated"
         for name, parameter in self._verifier.trained_parameters():
-            if name in self._weights:
-                parameter.data.copy_(self._weights[name])
-        return self._kept
+            if name in self.kept.weights:
+                parameter.data.copy_(self.kept.weights[name])
+        return self.kept
