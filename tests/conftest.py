@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from medverdict import claims
 from medverdict.recipes.recipe import load_recipe
 from medverdict.records import Claim, Recipe
 
@@ -81,6 +82,15 @@ def toy_recipe(tiny_base: BaseFolder) -> Recipe:
     """LoRA on the tiny base, two short epochs."""
     settings = ["epochs=2", "batch_size=4", "lora_rank=4", "learning_rate=1e-2", "warmup_ratio=0"]
     return load_recipe("quickstart", [*settings, f"base={tiny_base.path}"])
+
+
+@pytest.fixture
+def few_claims(tmp_path: Path) -> Path:
+    """File with the first sixty claims of one of our own: enough for every split, and soon trained on."""
+    rows = claims.training_files()[0].read_text(encoding="utf-8").splitlines(keepends=True)[:60]
+    path = tmp_path / "few.jsonl"
+    path.write_text("".join(rows), encoding="utf-8")
+    return path
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ import random
 import shutil
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medverdict.files import read_records, sha256_file
 from medverdict.model.precision import Precision
 from medverdict.records import HistoryRow
+from medverdict.train.engine import EngineChoice
 from medverdict.train.manifest import Job
 
 STAGES = 12
@@ -56,7 +57,7 @@ class Trained:
 class Way:
     """How a training is done."""
 
-    engine: str = "plain"
+    engine: EngineChoice = "plain"
     device: str = "cpu"
     precision: Precision = "fp32"
     checkpoint_every: str = "2"
@@ -68,17 +69,15 @@ def train_here(job: Job, out: Path, way: Way, stage: int | None) -> None:
 
     from medverdict.console import progress_console
     from medverdict.model.precision import Placement
-    from medverdict.train import run
-    from medverdict.train.fast import FastEngine
+    from medverdict.train.run import train_run
 
-    if way.engine == "fast":
-        run.make_engine = lambda verifier, examples: FastEngine(verifier, verifier.recipe, examples)
     progress_console.quiet = True
     torch.set_num_threads(1)
     if stage is not None:
         die_at(stage)
     place = Placement(torch.device(way.device), way.precision)
-    run.train_run(job, place, out, resume=True, checkpoint_every=way.checkpoint_every)
+    job = replace(job, engine=way.engine)
+    train_run(job, place, out, resume=True, checkpoint_every=way.checkpoint_every)
 
 
 def train_apart(job: Job, out: Path, way: Way) -> Trained:

@@ -57,6 +57,11 @@ class RowProgress:
         self._bar.update(self._task, description=description)
 
 
+def hush() -> None:
+    """Say nothing more: for all but one of several processes that do the same work."""
+    progress_console.quiet = result_console.quiet = True
+
+
 def say(message: str) -> None:
     """One line of narration, on stderr."""
     progress_console.print(message, markup=False)

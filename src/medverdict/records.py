@@ -226,6 +226,8 @@ class Run(Record):
     """Name of the processor or GPU."""
     precision: Literal["fp32", "bf16", "fp16"]
     """Of the forward pass."""
+    processes: int = 1
+    """That shared the rows of each step."""
     versions: dict[str, str]
     """python, torch, transformers, numpy."""
     parameters: int
@@ -248,6 +250,8 @@ class Run(Record):
     """Replayed at every load."""
     averaged: tuple[str, ...] = ()
     """Runs whose adapters this one is the mean of; history, steps and seconds are then those of the first."""
+    engine: str = ""
+    """Class of the arithmetic of a step; empty where nothing was trained, and in runs older than the choice."""
     overrides: tuple[str, ...]
     """Gates that the user opened by hand; every report repeats them."""
     files: dict[str, str]
@@ -381,45 +385,3 @@ class Comparison(Record):
     """Smallest difference found with 80 % power at 5 % on this test set."""
     sentence: str
     """The result in words."""
-
-
-class Parity(Record):
-    """How far an exported model answers as the run it was made from, on the same claims."""
-
-    what: str
-    """The exported file or folder."""
-    n: int
-    """Claims compared."""
-    agreement: float
-    """Share of equal verdicts."""
-    largest_difference: float
-    """Of p_true."""
-    accuracy_run: float
-    """Of the run's verdicts against the answer key."""
-    accuracy_export: float
-    """Of the export's."""
-    won: int
-    """Rows that only the export gets right."""
-    lost: int
-    """Rows that only the run gets right."""
-    p: float
-    """Exact McNemar, two-sided."""
-
-
-class Ensemble(Record):
-    """Several runs joined into one judge, and whether that helped."""
-
-    name: str
-    """Rule and number of members."""
-    rule: Literal["mean", "vote"]
-    """Mean of the members' calibrated margins, or their vote."""
-    members: tuple[str, ...]
-    """Run ids."""
-    parameters: int
-    """Of the whole, a base shared by adapters counted once."""
-    accuracy: Metric
-    """On the rows given."""
-    best_member: str
-    """The single run that was best on dev."""
-    against_best: Comparison
-    """The ensemble against that run on the same rows."""

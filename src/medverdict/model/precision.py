@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 from dataclasses import dataclass
 from typing import Literal
@@ -46,7 +47,10 @@ def choose_placement(precision: Precision | None = None) -> Placement:
     from 8.0 on, fp16 below. On a CPU bf16 pays only where there are instructions for it.
     """
     if torch.cuda.is_available():
-        device = torch.device("cuda")
+        # torchrun numbers the processes of a machine; each takes the GPU of its number
+        number = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+        device = torch.device("cuda", number)
+        torch.cuda.set_device(device)
         native: Precision = "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
     else:
         device = torch.device("cpu")

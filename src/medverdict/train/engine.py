@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
 from medverdict.model.prompt import Example
+
+EngineChoice = Literal["auto", "plain", "fast"]
+"""What a person may ask for; auto is the fast engine where it applies."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class EngineState:
 
 
 class Engine(Protocol):
-    """Trains the parameters of `verifier.model` in place, step by step.
+    """Trains the parameters of `verifier.model` in place, step by step; its class names it in a run's record.
 
     Where weights live: whenever `step` has returned, `verifier.trained_parameters()` hold the current weights, to be
     scored or copied. They are written from outside only in place (`parameter.copy_`) and only before
@@ -51,7 +54,7 @@ class Engine(Protocol):
         ...
 
     def restart(self) -> None:
-        """Forget all that `state` would give: optimizer and scaler as before the first step, the weights as they are."""
+        """Forget all that `state` would give: optimizer and scaler as before the first step, weights as they are."""
         ...
 
     def state(self) -> EngineState:

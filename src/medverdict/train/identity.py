@@ -14,6 +14,7 @@ from medverdict.model.verifier import Verifier
 from medverdict.records import Record
 from medverdict.train.engine import Engine
 from medverdict.train.manifest import Job, library_versions
+from medverdict.train.world import World
 
 _DECISIVE = ("records.py", "text.py", "model/*.py", "predict/score.py", "evaluate/calibrate.py", "train/*.py")
 
@@ -35,13 +36,15 @@ class Identity(Record):
     """Number format of the forward pass."""
     engine: str
     """Which arithmetic of a step."""
+    processes: int
+    """That share the rows of a step."""
     device: str
     """Name of the processor or GPU."""
     versions: dict[str, str]
     """Of the libraries that compute."""
 
 
-def identify(job: Job, verifier: Verifier, engine: Engine) -> Identity:
+def identify(job: Job, verifier: Verifier, engine: Engine, world: World) -> Identity:
     """The identity of a training that is about to begin or to go on."""
     return Identity(
         recipe=job.recipe.model_dump(mode="json"),
@@ -51,6 +54,7 @@ def identify(job: Job, verifier: Verifier, engine: Engine) -> Identity:
         code=f"{medverdict.__version__} {source_sha256()}",
         precision=verifier.placement.precision,
         engine=type(engine).__name__,
+        processes=world.size,
         device=verifier.placement.device_name,
         versions=library_versions(),
     )
@@ -72,7 +76,7 @@ def differences(then: Identity, now: Identity) -> list[str]:
     ]
     return found + [
         f"{field}: was {getattr(then, field)} and is {getattr(now, field)}"
-        for field in ("precision", "engine")
+        for field in ("precision", "engine", "processes")
         if getattr(then, field) != getattr(now, field)
     ]
 

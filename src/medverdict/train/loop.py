@@ -18,6 +18,7 @@ from medverdict.records import HistoryRow, Recipe
 from medverdict.train.engine import Engine, StepResult
 from medverdict.train.random_state import random_state, set_random_state
 from medverdict.train.schedule import Plan, learning_rate_at, plan_steps, step_rows
+from medverdict.train.world import ALONE, World
 
 
 @dataclass
@@ -38,6 +39,7 @@ def train_steps(
     examples: Sequence[Example],
     position: Position,
     after_step: Callable[[HistoryRow], None],
+    world: World = ALONE,
 ) -> None:
     """Train in place by the verifier's recipe, from `position` to the last step; `after_step` sees every step.
 
@@ -52,6 +54,7 @@ def train_steps(
         rate = learning_rate_at(number, plan, recipe)
         if plan.starts_afresh(number):
             engine.restart()
+        world.reseed(recipe.seed, number)
         batch = [examples[row] for row in step_rows(number, plan, recipe.seed)]
         result = step_within_memory(verifier, engine, batch, rate, position)
         require_finite(result, number)

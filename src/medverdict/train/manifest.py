@@ -24,6 +24,7 @@ from medverdict.predict.load import DEV_PREDICTIONS, HISTORY, MANIFEST, WEIGHTS
 from medverdict.predict.score import predictions
 from medverdict.recipes.recipe import recipe_sha256
 from medverdict.records import Calibration, Claim, GoldenRow, HistoryRow, Recipe, Run, Split
+from medverdict.train.engine import EngineChoice
 
 GOLDEN_ROWS = 20
 
@@ -42,6 +43,8 @@ class Job:
     """Gates that were opened by hand before training."""
     over_budget: bool = False
     """Whether more than the budget of parameters is allowed."""
+    engine: EngineChoice = "auto"
+    """Which arithmetic of a step is asked for."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,11 @@ class Outcome:
     """Where training was continued after a cut."""
     averaged: tuple[str, ...] = ()
     """Runs whose adapters were averaged into this one."""
+    engine: str = ""
+    """Which arithmetic of a step was used; empty where nothing was trained."""
 
 
-def write_run(folder: Path, job: Job, verifier: Verifier, outcome: Outcome) -> Run:
+def write_run(folder: Path, job: Job, verifier: Verifier, outcome: Outcome, processes: int = 1) -> Run:
     """Write weights, history, dev predictions and, last, the manifest."""
     calibration = calibrate(outcome.dev_margins, job.dev)
     zero_shot = calibrate(outcome.zero_shot_margins, job.dev)
@@ -83,6 +88,7 @@ def write_run(folder: Path, job: Job, verifier: Verifier, outcome: Outcome) -> R
         data=job.data,
         device=verifier.placement.device_name,
         precision=verifier.placement.precision,
+        processes=processes,
         versions=library_versions(),
         parameters=verifier.parameter_count(),
         trained_parameters=sum(p.numel() for _, p in verifier.trained_parameters()),
@@ -95,6 +101,7 @@ def write_run(folder: Path, job: Job, verifier: Verifier, outcome: Outcome) -> R
         golden=golden_rows(dev, outcome.dev_margins),
         resumes=outcome.resumes,
         averaged=outcome.averaged,
+        engine=outcome.engine,
         overrides=job.overrides + hold_to_budget(job, verifier),
         files={p.relative_to(folder).as_posix(): sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file()},
     )

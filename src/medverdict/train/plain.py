@@ -13,13 +13,14 @@ from medverdict.model.prompt import Example
 from medverdict.model.verifier import Verifier
 from medverdict.records import Recipe
 from medverdict.train.engine import EngineState, StepResult
+from medverdict.train.world import ALONE, World
 
 
 class PlainEngine:
     """AdamW on the mean loss of a step's supervised tokens, one micro-batch after the other."""
 
-    def __init__(self, verifier: Verifier, recipe: Recipe) -> None:
-        self._verifier = verifier
+    def __init__(self, verifier: Verifier, recipe: Recipe, world: World = ALONE) -> None:
+        self._verifier, self._world = verifier, world
         self._largest_norm = recipe.clip_norm or math.inf
         self._parameters = [p for _, p in verifier.trained_parameters()]
         self._optimizer = make_optimizer(verifier, recipe)
@@ -33,7 +34,9 @@ class PlainEngine:
             group["lr"] = rate
         self._verifier.model.train()
         self._optimizer.zero_grad(set_to_none=True)  # here, so that a step that ran out of memory can be done again
-        loss = accumulate_gradients(self._verifier, batch, micro_batch, self._scaler)
+        supervised = sum(example.answer_length for example in batch)
+        loss = accumulate_gradients(self._verifier, self._world.share(batch), micro_batch, self._scaler, supervised)
+        loss = self._join(loss)
         try:
             norm = self._update()
         except torch.OutOfMemoryError as error:  # half done, so that the step cannot be done again
@@ -42,6 +45,17 @@ class PlainEngine:
                 "base, a lower lora_rank, or another device."
             ) from error
         return StepResult(loss, norm, self._scaler.is_enabled() and not math.isfinite(norm))
+
+    def _join(self, loss: float) -> float:
+        """Sum gradients and loss over all processes; one that had no row of a short last step adds zeros."""
+        if self._world.size == 1:
+            return loss
+        total = torch.tensor(loss, device=self._verifier.placement.device)
+        for parameter in self._parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self._world.sum_([total, *(parameter.grad for parameter in self._parameters if parameter.grad is not None)])
+        return float(total)
 
     def _update(self) -> float:
         """Clip and move the weights, unless the scaler finds an overflow; the norm before clipping."""
@@ -72,14 +86,17 @@ class PlainEngine:
 
 
 def accumulate_gradients(
-    verifier: Verifier, batch: Sequence[Example], micro_batch: int, scaler: torch.amp.GradScaler
+    verifier: Verifier,
+    batch: Sequence[Example],
+    micro_batch: int,
+    scaler: torch.amp.GradScaler,
+    supervised: int,
 ) -> float:
     """Add the gradient of the step's mean loss, one micro-batch after the other; return that loss.
 
-    The mean is over all supervised tokens of the step, so that 16 x 1 and 4 x 4 rows give the same gradient
+    The mean is over all `supervised` tokens of the step, so that 16 x 1 and 4 x 4 rows give the same gradient
     also when answers differ in length (transformers issue 34191 was this mistake).
     """
-    supervised = sum(example.answer_length for example in batch)
     total = 0.0
     for start in range(0, len(batch), micro_batch):
         loss = summed_loss(verifier, batch[start : start + micro_batch]) / supervised

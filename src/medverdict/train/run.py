@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,16 +18,17 @@ from medverdict.model.verifier import Verifier, end_token
 from medverdict.predict.load import MANIFEST, read_run
 from medverdict.recipes.recipe import recipe_sha256
 from medverdict.records import Claim, HistoryRow, Run
-from medverdict.train.engine import Engine
-from medverdict.train.identity import identify
+from medverdict.train.checkpoint import Checkpoint
+from medverdict.train.choose import choose_engine
+from medverdict.train.identity import Identity, identify
 from medverdict.train.loop import train_steps
 from medverdict.train.manifest import Job, Outcome, hold_to_budget, write_run
 from medverdict.train.padding import fill_up
-from medverdict.train.plain import PlainEngine
 from medverdict.train.schedule import plan_steps
 from medverdict.train.session import begin, go_on
 from medverdict.train.watch import DevSet
-from medverdict.train.work import Cadence, WorkFolder, open_work, partial_folder
+from medverdict.train.work import Cadence, WorkFolder, followed_work, open_work, partial_folder
+from medverdict.train.world import World, join_world
 
 EVERY = "5m"
 """Between checkpoints: what a cut may cost at most."""
@@ -35,23 +37,33 @@ EVERY = "5m"
 def train_run(job: Job, placement: Placement, out: Path, resume: bool = False, checkpoint_every: str = EVERY) -> Run:
     """Train, calibrate on dev and write the run folder; with `resume`, go on where a cut left it.
 
-    Raises GateError when a check of the training itself fails. Then, when the disk is full, and on Ctrl-C, the
-    checkpoints written so far stay in OUT.partial; without one, nothing is left.
+    Under torchrun all processes train the one run, and the first of them writes it. Raises GateError when a check of
+    the training itself fails. Then, when the disk is full, and on Ctrl-C, the checkpoints written so far stay in
+    OUT.partial; without one, nothing is left.
     """
     cadence = Cadence(checkpoint_every)
-    finished = finished_run(out, job) if resume else None
-    if finished:
-        return finished
-    with open_work(out, resume) as work:
-        make_deterministic()
-        verifier = Verifier.load(job.base, job.recipe, placement)
-        hold_to_budget(job, verifier)
-        say(f"{job.recipe.name} on {job.base.info.name}, {placement.device_name}, {placement.precision}")
-        examples = encode(verifier.encoder, job.train.claims)
-        examples = fill_up(examples, job.recipe.supervised_padding, end_token(verifier.model))
-        outcome = run_training(verifier, examples, job, work, cadence)
-        with work.result(out) as folder:
-            return write_run(folder, job, verifier, outcome)
+    with join_world(placement) as world:
+        finished = world.agree(finished_run(out, job) if resume and world.first else None)
+        if finished:
+            return finished
+        with open_work(out, resume) if world.first else followed_work(out) as work:
+            make_deterministic()
+            verifier = Verifier.load(job.base, job.recipe, placement)
+            hold_to_budget(job, verifier)
+            say(f"{job.recipe.name} on {job.base.info.name}, {placement.device_name}, {placement.precision}")
+            examples = encode(verifier.encoder, job.train.claims)
+            examples = fill_up(examples, job.recipe.supervised_padding, end_token(verifier.model))
+            outcome = run_training(verifier, examples, job, work, cadence, world)
+            run = write_result(work, out, job, verifier, outcome, world) if world.first else None
+        run = world.agree(run)
+        assert run is not None, "the first process returned one"
+        return run
+
+
+def write_result(work: WorkFolder, out: Path, job: Job, verifier: Verifier, outcome: Outcome, world: World) -> Run:
+    """The run folder, put together in the working folder and then moved to `out`."""
+    with work.result(out) as folder:
+        return write_run(folder, job, verifier, outcome, world.size)
 
 
 def finished_run(out: Path, job: Job) -> Run | None:
@@ -92,11 +104,6 @@ def encode(encoder: Encoder, claims: Sequence[Claim]) -> list[Example]:
     return examples
 
 
-def make_engine(verifier: Verifier, examples: Sequence[Example]) -> Engine:
-    """The way this training does its arithmetic; `examples` are all its rows."""
-    return PlainEngine(verifier, verifier.recipe)
-
-
 def check_supervision(encoder: Encoder, claim: Claim, example: Example) -> None:
     """The supervised tokens must read as the label word, and the rest must hold the claim."""
     word = encoder.label_word(claim.label)
@@ -109,16 +116,16 @@ def check_supervision(encoder: Encoder, claim: Claim, example: Example) -> None:
 
 
 def run_training(
-    verifier: Verifier, examples: Sequence[Example], job: Job, work: WorkFolder, cadence: Cadence
+    verifier: Verifier, examples: Sequence[Example], job: Job, work: WorkFolder, cadence: Cadence, world: World
 ) -> Outcome:
     """Train with evaluations and checkpoints, from the start or from a checkpoint, and leave the weights to keep."""
-    dev = DevSet(verifier, job.dev.claims)
+    dev = DevSet(verifier, job.dev.claims, world)
     if job.recipe.method == "zero-shot":
         zero_shot = dev.score("dev, untrained")
         return Outcome((dev.untrained_row(zero_shot),), zero_shot, zero_shot, best_step=0)
-    engine = make_engine(verifier, examples)
-    identity = identify(job, verifier, engine)
-    stored = work.newest(identity)
+    engine = choose_engine(verifier, examples, job.engine, world)
+    identity = identify(job, verifier, engine, world)
+    stored = newest_checkpoint(work, identity, world)
     session = go_on(stored, verifier, engine, dev, identity) if stored else begin(verifier, engine, dev, identity)
     plan = plan_steps(len(examples), job.recipe)
     with progress("train", plan.rows_seen) as bar:
@@ -127,9 +134,16 @@ def run_training(
         def after_step(row: HistoryRow) -> None:
             bar.advance(row.rows - plan.rows_after(row.step - 1))
             session.finish_step(row, plan)
-            if cadence.due(row.step):
+            if world.first and cadence.due(row.step):
                 with cadence.measured():
                     work.write(session.snapshot())
 
-        train_steps(verifier, engine, examples, session.position, after_step)
-    return session.outcome()
+        train_steps(verifier, engine, examples, session.position, after_step, world)
+    return replace(session.outcome(), engine=identity.engine)
+
+
+def newest_checkpoint(work: WorkFolder, identity: Identity, world: World) -> Checkpoint | None:
+    """The first process looks for the newest whole checkpoint; all others read the same."""
+    stored = work.newest(identity) if world.first else None
+    step = world.agree(stored.position.step if stored else None)
+    return stored if world.first or step is None else work.read(step, identity)

@@ -13,6 +13,7 @@ from medverdict.model.verifier import Verifier
 from medverdict.predict.score import score_margins
 from medverdict.records import Claim, HistoryRow
 from medverdict.train.schedule import Plan
+from medverdict.train.world import ALONE, World
 
 
 def is_evaluated(step: int, plan: Plan, every: int) -> bool:
@@ -23,15 +24,18 @@ def is_evaluated(step: int, plan: Plan, every: int) -> bool:
 class DevSet:
     """The rows that guide a training and are never trained on."""
 
-    def __init__(self, verifier: Verifier, claims: Sequence[Claim]) -> None:
-        self._verifier = verifier
+    def __init__(self, verifier: Verifier, claims: Sequence[Claim], world: World = ALONE) -> None:
+        self._verifier, self._world = verifier, world
         self._texts = [claim.text for claim in claims]
         self._signs = np.array([1.0 if claim.label == "TRUE" else -1.0 for claim in claims])
 
     def score(self, description: str) -> np.ndarray:
-        """Margins (rows,) with the weights of this moment."""
+        """Margins (rows,) with the weights of this moment; the first process scores for all."""
+        if not self._world.first:
+            return self._world.margins(None, len(self._texts))
         with progress(description, len(self._texts)) as bar:
-            return score_margins(self._verifier, self._texts, bar.advance)
+            margins = score_margins(self._verifier, self._texts, bar.advance)
+        return self._world.margins(margins, len(self._texts))
 
     def measure(self, margins: np.ndarray) -> tuple[float, float]:
         """Accuracy at margin 0, and mean log loss between the two label words in nats."""

@@ -113,6 +113,10 @@ class WorkFolder:
             raise RunError(f"{self.path}: every checkpoint is damaged. Delete the folder and train again.")
         return None
 
+    def read(self, step: int, now: Identity) -> Checkpoint:
+        """The checkpoint of one step, which another process has found whole."""
+        return read_checkpoint(self._of(step), now)
+
     @contextmanager
     def result(self, out: Path) -> Iterator[Path]:
         """A new folder for the run; on success it stands at `out`, and this working folder is gone."""
@@ -146,11 +150,15 @@ def open_work(out: Path, resume: bool) -> Iterator[WorkFolder]:
             finally:
                 _leave(work)
     except Timeout:
-        raise RunError(
-            f"{work.path}: in use by another process. Wait for it, or choose another --out."
-        ) from None
+        raise RunError(f"{work.path}: in use by another process. Wait for it, or choose another --out.") from None
     except OSError as error:
         raise disk_error(error, out) from error
+
+
+@contextmanager
+def followed_work(out: Path) -> Iterator[WorkFolder]:
+    """The working folder that the first of several processes holds, for the others to read."""
+    yield WorkFolder(partial_folder(out))
 
 
 def _leave(work: WorkFolder) -> None:
