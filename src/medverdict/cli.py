@@ -11,14 +11,17 @@ from typing import Annotated, Literal
 import typer
 
 import medverdict
+from medverdict import cli_artifacts, cli_data, cli_generate, cli_sweep, cli_use
+from medverdict.cli_help import BaseName, OverBudget, RecipeName, SectionedGroup, known_base_names
 from medverdict.console import progress_console, result_console, table
-from medverdict.errors import GATE_CLOSED, NOT_ADVICE, MedverdictError, RunError
+from medverdict.errors import NOT_ADVICE, MedverdictError, RunError
 from medverdict.records import Recipe
 
 app = typer.Typer(
     name="medverdict",
     help="Train a small language model to judge medical claims, and say honestly how good it is. "
-    "Research aid, not medical advice.",
+    "Research aid, not medical advice.\n\nExample: medverdict quickstart",
+    cls=SectionedGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -28,8 +31,10 @@ INTERRUPTED = 130
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Precision = Literal["fp32", "bf16", "fp16"]
+Engine = Literal["auto", "plain", "fast"]
+Where = Annotated[list[str] | None, typer.Option(metavar="FIELD=VALUE", help="Only rows with it; repeatable.")]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a field of the recipe, key=value; repeatable.")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe; repeatable.")
 ]
 
 
@@ -72,7 +77,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 def quickstart(
     out: Annotated[Path, typer.Option(help="Folder for data, run and report.")] = Path("runs/quickstart"),
-    base: Annotated[str | None, typer.Option(help="Another base than the one this machine suggests.")] = None,
+    base: BaseName = None,
 ) -> None:
     """The whole job: base, data, audit, a short training, evaluation beside baselines, report.
 
@@ -83,38 +88,22 @@ def quickstart(
     job(out, base)
 
 
-def prepare(
-    files: Annotated[list[Path], typer.Argument(help="CSV or JSONL files with claims and labels.")],
-    out: Annotated[Path, typer.Option(help="New folder for the splits.")],
-    test_file: Annotated[list[Path] | None, typer.Option(help="Rows that are the test, whole; repeatable.")] = None,
-    dev_share: Annotated[float, typer.Option(help="Share of rows for dev.")] = 0.1,
-    test_share: Annotated[float, typer.Option(help="Share of rows for test, without --test-file.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Decides which groups go where.")] = 0,
-    repair_mojibake: Annotated[bool, typer.Option(help="Mend text read with the wrong code page.")] = False,
-) -> None:
-    """Read, clean, group, split by group and audit.
-
-    Example: medverdict prepare claims.csv --out data/mine
-    """
-    from medverdict.data import prepare as room
-
-    shares = room.Shares(dev=dev_share, test=0.0 if test_file else test_share)
-    prepared = room.prepare(
-        files, out, shares=shares, seed=seed, test_files=test_file or (), repair_mojibake=repair_mojibake
-    )
-    room.print_summary(prepared)
-
-
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a .toml file.")],
+    recipe: RecipeName,
     data: Annotated[Path, typer.Option(help="Folder that `prepare` wrote.")],
     out: Annotated[Path, typer.Option(help="New folder for the run.")],
-    base: Annotated[str | None, typer.Option(help="Registry name, hub id@revision, folder or .gguf file.")] = None,
+    base: BaseName = None,
     seed: Annotated[int | None, typer.Option(help="Data order, adapter start and dropout.")] = None,
     settings: Settings = None,
     precision: Annotated[Precision | None, typer.Option(help="Force a number format; a T4 has fp16.")] = None,
-    over_budget: Annotated[bool, typer.Option(help="Allow more than 1,000,000,000 parameters; reported.")] = False,
-    despite_leak: Annotated[bool, typer.Option(help="Train without a clean audit; reported.")] = False,
+    over_budget: OverBudget = False,
+    despite_leak: Annotated[
+        bool, typer.Option("--despite-leak", help="Train without a clean audit; reported.")
+    ] = False,
+    resume: Annotated[Literal["auto", "never"], typer.Option(help="auto: go on after a cut.")] = "never",
+    checkpoint_every: Annotated[str, typer.Option(help="Minutes or steps a cut may cost.")] = "5m",
+    engine: Annotated[Engine, typer.Option(help="plain: the readable twin.")] = "auto",
+    where: Where = None,
 ) -> None:
     """Train one recipe on prepared data.
 
@@ -126,7 +115,11 @@ def train(
     changes = list(settings or ())
     changes += [f"base={json.dumps(base)}"] if base is not None else []
     changes += [f"seed={seed}"] if seed is not None else []
-    run_record = job(recipe, data, out, TrainOptions(changes, over_budget, despite_leak, precision))
+    resumed = resume == "auto"
+    options = TrainOptions(
+        changes, over_budget, despite_leak, precision, resumed, checkpoint_every, engine, tuple(where or ())
+    )
+    run_record = job(recipe, data, out, options)
     result_console.print(f"run {run_record.id} is in {out}", markup=False, soft_wrap=True)
     result_console.print(f"next: medverdict evaluate {out} {data / 'test.jsonl'}", markup=False, soft_wrap=True)
 
@@ -152,14 +145,14 @@ def _size(recipe: Recipe) -> str:
     return str(recipe.lora_rank) if recipe.method == "lora" else "–"
 
 
-def recipes_show(name: Annotated[str, typer.Argument(help="Name of a recipe.")]) -> None:
+def recipes_show(recipe: RecipeName) -> None:
     """Print a recipe's file.
 
     Example: medverdict recipes show quickstart
     """
     from medverdict.recipes.recipe import recipe_text
 
-    typer.echo(recipe_text(name), nl=False)
+    typer.echo(recipe_text(recipe), nl=False)
 
 
 def bases(context: typer.Context, as_json: Json = False) -> None:
@@ -190,8 +183,13 @@ def bases(context: typer.Context, as_json: Json = False) -> None:
 
 
 def bases_fetch(
-    name: Annotated[str, typer.Argument(help="Registry name, hub id@revision, folder or .gguf file.")],
-    over_budget: Annotated[bool, typer.Option(help="Allow more than 1,000,000,000 parameters.")] = False,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="BASE", help="Name, hub id@revision, folder or .gguf file.", autocompletion=known_base_names
+        ),
+    ],
+    over_budget: OverBudget = False,
 ) -> None:
     """Get a base through the hub, else the mirror, and check every hash.
 
@@ -205,34 +203,14 @@ def bases_fetch(
     )
 
 
-def audit(
-    train_file: Annotated[Path, typer.Argument(metavar="TRAIN", help="Training rows, CSV or JSONL.")],
-    test_file: Annotated[Path, typer.Argument(metavar="TEST", help="Held-out rows, CSV or JSONL.")],
-    as_json: Json = False,
-) -> None:
-    """Search two files for leaks; exit 3 when there is one.
-
-    Example: medverdict audit train.jsonl test.jsonl
-    """
-    from medverdict.data import audit as room
-    from medverdict.data.read import read_split
-
-    found = room.audit([read_split(train_file, "train"), read_split(test_file, "test")])
-    if as_json:
-        typer.echo(found.model_dump_json(indent=1))
-    else:
-        room.print_audit(found)
-    if not found.clean:
-        raise typer.Exit(GATE_CLOSED)
-
-
 def evaluate(
-    run: Annotated[Path | None, typer.Argument(help="Folder of a run.")] = None,
-    data: Annotated[Path | None, typer.Argument(help="Labelled claims, CSV or JSONL.")] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="Folder of a run.")] = None,
+    data: Annotated[Path | None, typer.Argument(metavar="DATA", help="Labelled claims, CSV or JSONL.")] = None,
     version: Annotated[str | None, typer.Option(help="Find the run by its recipe instead.")] = None,
     runs: Annotated[Path, typer.Option(help="Where --version looks.")] = Path("runs"),
     out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
     target_accuracy: Annotated[float | None, typer.Option(help="Abstain below what reached this on dev.")] = None,
+    where: Where = None,
     as_json: Json = False,
 ) -> None:
     """Score a set with a run, its untrained base and the baselines, and write the report.
@@ -248,7 +226,7 @@ def evaluate(
         run, data = find_run(version, runs), data or run
     if run is None or data is None:
         raise RunError("expected a run and a data file: medverdict evaluate RUN DATA, or --version NAME DATA.")
-    done = job(run, data, out, target_accuracy)
+    done = job(run, data, out, target_accuracy, where or ())
     if as_json:
         typer.echo(done.report.model_dump_json(indent=1))
         return
@@ -258,7 +236,7 @@ def evaluate(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of an evaluation, or a run with only one.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an evaluation, or a run with only one.")],
 ) -> None:
     """Compute a report again from its stored predictions alone, offline.
 
@@ -274,9 +252,9 @@ def report(
 
 
 def baselines(
-    data: Annotated[Path, typer.Argument(help="Labelled claims, CSV or JSONL.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled claims, CSV or JSONL.")],
     train_file: Annotated[Path | None, typer.Option("--train", help="Rows for TF-IDF and the majority.")] = None,
-    base: Annotated[str | None, typer.Option(help="Score this base untrained as well.")] = None,
+    base: BaseName = None,
     as_json: Json = False,
 ) -> None:
     """What always-TRUE, a keyword rule and TF-IDF + logistic regression get; zero-shot with --base.
@@ -298,12 +276,14 @@ def baselines(
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="Run, evaluation folder or predictions; seeds by commas.")],
     b: Annotated[str, typer.Argument(metavar="B", help="The same, or baseline:NAME of A's evaluation.")],
-    data: Annotated[Path | None, typer.Argument(help="Set to compare on; runs not scored on it yet are.")] = None,
+    data: Annotated[
+        Path | None, typer.Argument(metavar="DATA", help="Set to compare on; runs not scored on it yet are.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Paired difference of A and B on the same rows, with interval, McNemar's test and the rows won and lost.
 
-    Example: medverdict compare runs/v5-s0,runs/v5-s1 runs/zero-shot data/mine/test.jsonl
+    Example: medverdict compare runs/v6 runs/zero-shot data/mine/test.jsonl
     """
     from medverdict.app.stored import sides
     from medverdict.evaluate import compare as room
@@ -320,7 +300,7 @@ def compare(
 
 
 def mistakes(
-    run: Annotated[Path, typer.Argument(help="Evaluated run, or the folder of an evaluation.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Evaluated run, or the folder of an evaluation.")],
     as_json: Json = False,
 ) -> None:
     """Where a run goes wrong: slices, confident mistakes, twins that disagree, suspect labels.
@@ -341,7 +321,19 @@ def mistakes(
     result_console.print(NOT_ADVICE, markup=False, soft_wrap=True)
 
 
-COMMANDS = (quickstart, prepare, audit, train, evaluate, report, baselines, compare, mistakes)
+COMMANDS = (
+    quickstart,
+    *cli_data.COMMANDS,
+    train,
+    evaluate,
+    report,
+    baselines,
+    compare,
+    mistakes,
+    *cli_sweep.COMMANDS,
+    *cli_artifacts.COMMANDS,
+    *cli_use.COMMANDS,
+)
 GROUPS = (("bases", bases, "fetch", bases_fetch), ("recipes", recipes, "show", recipes_show))
 
 for _command in COMMANDS:
@@ -351,3 +343,11 @@ for _name, _listing, _member, _function in GROUPS:
     _group.callback()(guarded(_listing))
     _group.command(_member)(guarded(_function))
     app.add_typer(_group, name=_name)
+_generate = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Make claims out of knowledge files.\n\nExample: medverdict generate qa pairs.jsonl --out data/qa",
+)
+for _maker in cli_generate.COMMANDS:
+    _generate.command(_maker.__name__)(guarded(_maker))
+app.add_typer(_generate, name="generate")

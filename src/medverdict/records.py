@@ -57,6 +57,8 @@ class Split(Record):
     """In file order."""
     sha256: str
     """Of the split's file, byte for byte."""
+    where: tuple[str, ...] = ()
+    """Conditions that chose these rows out of that file; the hash is then of the chosen rows."""
 
 
 class AuditPair(Record):
@@ -222,6 +224,8 @@ class Run(Record):
     """Split name to number of rows."""
     data: str
     """Folder of the prepared splits, as the user named it; the hashes above say whether it is still the same."""
+    where: tuple[str, ...] = ()
+    """Conditions that chose training and dev rows out of that folder; empty for all."""
     device: str
     """Name of the processor or GPU."""
     precision: Literal["fp32", "bf16", "fp16"]

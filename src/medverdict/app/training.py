@@ -10,10 +10,12 @@ from pathlib import Path
 from medverdict.console import progress_console
 from medverdict.data.audit import require_clean
 from medverdict.data.prepare import load_prepared
+from medverdict.data.where import select
 from medverdict.model.bases import fetch
 from medverdict.model.precision import Precision, choose_placement
 from medverdict.recipes.recipe import load_recipe
 from medverdict.records import Run
+from medverdict.train.engine import EngineChoice
 from medverdict.train.manifest import Job
 from medverdict.train.run import EVERY, train_run
 from medverdict.train.work import checkpoint_steps, partial_folder, require_startable
@@ -35,6 +37,10 @@ class TrainOptions:
     """Go on where a cut left a training with the same `out`."""
     checkpoint_every: str = EVERY
     """Steps ("200") or minutes ("5m") between checkpoints."""
+    engine: EngineChoice = "auto"
+    """Which arithmetic of a step; auto is the fast one where it applies."""
+    where: Sequence[str] = ()
+    """Conditions `field=value` on training and dev rows, for one subdomain."""
 
 
 def train(recipe_name: str, data: Path, out: Path, options: TrainOptions) -> Run:
@@ -48,8 +54,9 @@ def train(recipe_name: str, data: Path, out: Path, options: TrainOptions) -> Run
     recipe = load_recipe(recipe_name, options.settings)
     splits, audit = load_prepared(data)
     overrides = require_clean(audit, splits, override=options.despite_leak)
+    train_rows, dev_rows = (select(splits[name], options.where) for name in ("train", "dev"))
     base = fetch(recipe.base, over_budget=options.over_budget)
-    job = Job(recipe, base, splits["train"], splits["dev"], str(data), tuple(overrides), options.over_budget)
+    job = Job(recipe, base, train_rows, dev_rows, str(data), tuple(overrides), options.over_budget, options.engine)
     try:
         return train_run(job, choose_placement(options.precision), out, options.resume, options.checkpoint_every)
     except KeyboardInterrupt:
@@ -63,8 +70,10 @@ def resume_command(recipe_name: str, data: Path, out: Path, options: TrainOption
     """What to type to go on with a training that was cut off."""
     words = ["medverdict", "train", recipe_name, "--data", str(data), "--out", str(out)]
     words += [word for setting in options.settings for word in ("--set", setting)]
+    words += [word for condition in options.where for word in ("--where", condition)]
     words += ["--precision", options.precision] if options.precision else []
     words += ["--checkpoint-every", options.checkpoint_every] if options.checkpoint_every != EVERY else []
+    words += ["--engine", options.engine] if options.engine != "auto" else []
     words += ["--over-budget"] if options.over_budget else []
     words += ["--despite-leak"] if options.despite_leak else []
     return shlex.join([*words, "--resume", "auto"])

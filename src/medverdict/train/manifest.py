@@ -86,6 +86,7 @@ def write_run(folder: Path, job: Job, verifier: Verifier, outcome: Outcome, proc
         splits={split.name: split.sha256 for split in (job.train, job.dev)},
         rows={split.name: len(split.claims) for split in (job.train, job.dev)},
         data=job.data,
+        where=job.train.where,
         device=verifier.placement.device_name,
         precision=verifier.placement.precision,
         processes=processes,
