@@ -10,7 +10,7 @@ from toy_claims import claim, claims, sentence, write_claims, write_rows
 
 from medverdict import claims as shipped
 from medverdict.data.audit import require_clean
-from medverdict.data.prepare import Origin, Shares, load_prepared, prepare, print_summary, write_prepared
+from medverdict.data.prepare import Origin, Shares, Steps, load_prepared, prepare, print_summary, write_prepared
 from medverdict.data.read import read_claims, read_split
 from medverdict.errors import DataError, LeakError, RunError
 from medverdict.files import read_records
@@ -68,7 +68,7 @@ def test_every_dropped_row_has_its_reason_and_its_line_in_a_file(tmp_path):
         {"claim": LONG, "label": "FALSE"},
         {"claim": "x" * 300, "label": "TRUE"},
     ]
-    prepared = prepare([write_rows(tmp_path / "mine.jsonl", rows)], tmp_path / "out", max_chars=250)
+    prepared = prepare([write_rows(tmp_path / "mine.jsonl", rows)], tmp_path / "out", steps=Steps(max_chars=250))
     stored = read_records(tmp_path / "out" / "dropped.jsonl", Dropped)
     assert [(row.line, row.reason) for row in stored] == [
         (61, "empty text"),

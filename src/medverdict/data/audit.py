@@ -30,11 +30,12 @@ _LEAKS: tuple[Kind, ...] = ("exact", "near", "flipped")
 _SHOWN = 5  # pairs in a message
 _SMALL = 100  # rows under which a split's figures say little: the 95 % interval is wider than +-10 points
 _IMBALANCE = 0.6  # share of one label above which always saying it looks like skill
-_LABEL_WORDS = re.compile(
+LABEL_WORDS = re.compile(
     r"\b(?:đáp án|kết luận|trả lời|nhãn|answer|label)\s*[:：=]\s*\W*(?:đúng|sai|true|false)\b"
     r"|[(\[]\s*(?:đúng|sai|true|false)\s*[)\]]|\b(?:true|false)\b|[-–:]\s*(?:đúng|sai)\W*$",
     re.IGNORECASE,
 )
+"""How a claim gives its own answer away."""
 
 
 def audit(splits: Sequence[Split], gate: float = NEAR, sensitivity: float = RELATED) -> Audit:
@@ -231,7 +232,7 @@ def _warnings(splits: Iterable[Split], contradictions: int) -> Iterator[str]:
             yield f"{split.name}: {true} of {rows} rows are TRUE; accuracy alone will mislead"
         if rows < _SMALL:
             yield f"{split.name}: {rows} rows are few; its figures will have intervals wider than 20 points"
-        words = [claim for claim in split.claims if _LABEL_WORDS.search(claim.text)]
+        words = [claim for claim in split.claims if LABEL_WORDS.search(claim.text)]
         if words:
             shown = f"{words[0].id}: {words[0].text[:80]!r}"
             yield f"{split.name}: {len(words)} claims seem to contain their answer, such as {shown}"

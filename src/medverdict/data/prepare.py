@@ -11,14 +11,18 @@ from rich.table import Table
 
 from medverdict.console import result_console, table
 from medverdict.data.audit import TEST, audit, audit_line
+from medverdict.data.augment import augmented
+from medverdict.data.balance import CuesIn, surplus_cues, surplus_labels
+from medverdict.data.clean import low_quality
 from medverdict.data.read import MAX_CHARS, Mojibake, read_claims, read_split, write_split
-from medverdict.data.sieve import Sieve
+from medverdict.data.sieve import Sieve, grouped
 from medverdict.data.split import MIN_ROWS, split_by_group
 from medverdict.errors import DataError
 from medverdict.files import new_folder, read_record, sha256_file, write_json, write_jsonl
 from medverdict.records import Audit, Claim, Dropped, Record, Split
 
 SPLITS = ("train", "dev", TEST)
+AUGMENTED_OUTSIDE = "augmented row outside training"
 MANIFEST = "manifest.json"
 AUDIT = "audit.json"
 
@@ -37,6 +41,34 @@ class Shares(NamedTuple):
 DEFAULT_SHARES = Shares()
 
 
+class Steps(NamedTuple):
+    """What is done to the rows that are split; a given test stays as it is."""
+
+    max_chars: int = MAX_CHARS
+    """Longest claim that is kept."""
+    low_quality: bool = False
+    """Leave out what a rule of `clean` speaks against."""
+    balance_labels: bool = False
+    """Leave out surplus rows of one label."""
+    cues_in: CuesIn | None = None
+    """Leave out surplus rows until these cue words stand as often in TRUE as in FALSE claims."""
+    augment: int = 0
+    """Further wordings of each training row."""
+
+    def told(self) -> tuple[str, ...]:
+        """As Origin keeps it."""
+        names = {
+            "filter": self.low_quality,
+            "balance labels": self.balance_labels,
+            "balance cues": self.cues_in is not None,
+            f"augment {self.augment}": self.augment > 0,
+        }
+        return tuple(name for name, wanted in names.items() if wanted)
+
+
+DEFAULT_STEPS = Steps()
+
+
 class Origin(Record):
     """What splits were made of, and how."""
 
@@ -52,6 +84,8 @@ class Origin(Record):
     """Whether wrongly decoded text was repaired."""
     max_chars: int
     """Longest claim that was kept."""
+    steps: tuple[str, ...] = ()
+    """What else was asked for: `filter`, `balance labels`, `balance cues`, `augment N`."""
 
 
 class Manifest(Record):
@@ -101,41 +135,68 @@ def prepare(
     seed: int = 0,
     test_files: Sequence[Path] = (),
     repair_mojibake: bool = False,
-    max_chars: int = MAX_CHARS,
+    steps: Steps = DEFAULT_STEPS,
 ) -> Prepared:
     """Turn labelled files into the new folder `out`: three splits, what was dropped and why, audit and manifest.
 
     Dropped are rows that `read_claims` cannot use, repeats of an earlier row, all rows of a text that has both
-    labels, and rows in a group with a row of the test files or of the shipped frozen test. With `test_files` the
-    test is exactly their usable rows. The same input gives the same bytes; on any failure `out` does not appear.
+    labels, rows that nearly repeat one of the test files or of the shipped frozen test, and what `steps` ask for.
+    With `test_files` the test is exactly their usable rows. The same input gives the same bytes; on any failure `out`
+    does not appear.
 
     Raises DataError for unusable files or too few rows, RunError when `out` is not new or cannot be written.
     """
     with new_folder(out) as folder:
         _require_names([*files, *test_files])
-        inputs = [read_claims(path, repair_mojibake=repair_mojibake, max_chars=max_chars) for path in files]
-        tests = [read_claims(path, repair_mojibake=repair_mojibake, max_chars=max_chars) for path in test_files]
+        inputs, tests = (
+            [read_claims(path, repair_mojibake=repair_mojibake, max_chars=steps.max_chars) for path in paths]
+            for paths in (files, test_files)
+        )
         readings = dict(zip([path.name for path in (*files, *test_files)], [*inputs, *tests], strict=True))
         sieve = Sieve(readings)
-        candidates = sieve.drop_repeats([claim for reading in inputs for claim in reading.claims])
-        candidates, test = sieve.drop_near(candidates, [claim for reading in tests for claim in reading.claims])
+        test = [claim for reading in tests for claim in reading.claims]
+        candidates, added = _worked(sieve, [claim for reading in inputs for claim in reading.claims], test, steps, seed)
+        candidates, test = grouped(candidates, test)
         sieve.require(MIN_ROWS, candidates)
 
         dealt = {"train": 1 - shares.dev - shares.test, "dev": shares.dev, TEST: shares.test}
         if test_files:
             dealt = {"train": 1 - shares.dev, "dev": shares.dev}
         parts = {TEST: tuple(test)} | split_by_group(candidates, dealt, seed)
+        outside = dict.fromkeys(added, AUGMENTED_OUTSIDE)
+        parts |= {name: tuple(sieve.drop(parts[name], outside)) for name in SPLITS[1:]}
         origin = Origin(
             inputs={path.name: sha256_file(path) for path in files},
             test_inputs={path.name: sha256_file(path) for path in test_files},
             seed=seed,
             shares=dealt,
             repair_mojibake=repair_mojibake,
-            max_chars=max_chars,
+            max_chars=steps.max_chars,
+            steps=steps.told(),
         )
         splits, found = write_prepared(folder, parts, sieve.dropped, origin)
     mojibake = {name: reading.mojibake for name, reading in readings.items() if reading.mojibake}
     return Prepared(out, splits, found, tuple(sieve.dropped), mojibake, repair_mojibake)
+
+
+def _worked(
+    sieve: Sieve, claims: Sequence[Claim], test: Sequence[Claim], steps: Steps, seed: int
+) -> tuple[list[Claim], set[str]]:
+    """The claims that are left after all steps, and the ids of those that were made by augmentation."""
+    claims = sieve.drop_repeats(claims)
+    if steps.low_quality:
+        claims = sieve.drop(claims, low_quality(claims))
+    claims = sieve.keep_away(claims, test)
+    if steps.balance_labels:
+        claims = sieve.drop(claims, surplus_labels(claims, seed))
+    if steps.cues_in:
+        claims = sieve.drop(claims, surplus_cues(claims, steps.cues_in, seed))
+    if not steps.augment:
+        return claims, set()
+    made = augmented(claims, steps.augment, seed)
+    sieve.place_beside({claim.id: claim.id.rpartition("+")[0] for claim in made})
+    roots = [claim if claim.group else claim.model_copy(update={"group": claim.id}) for claim in claims]
+    return sieve.keep_away([*roots, *made], test), {claim.id for claim in made}
 
 
 def write_prepared(

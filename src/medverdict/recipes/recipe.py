@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from medverdict.errors import RecipeError
+from medverdict.errors import RecipeError, did_you_mean
 from medverdict.files import sha256_bytes
 from medverdict.records import Recipe
 
@@ -24,10 +24,11 @@ def recipe_names() -> list[str]:
 def recipe_text(name: str) -> str:
     """The file of a shipped recipe, comments included. Raises RecipeError for an unknown name."""
     if name not in recipe_names():
-        near = difflib.get_close_matches(name, recipe_names(), n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        known = ", ".join(recipe_names())
-        raise RecipeError(f"unknown recipe {name!r}; expected one of {known}, or a path to a .toml file.{hint}")
+        known = recipe_names()
+        raise RecipeError(
+            f"unknown recipe {name!r}; expected one of {', '.join(known)}, or a path to a .toml file."
+            f"{did_you_mean(name, known)}"
+        )
     return (_folder() / f"{name}.toml").read_text(encoding="utf-8")
 
 
