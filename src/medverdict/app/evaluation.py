@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +12,13 @@ from medverdict.console import say
 from medverdict.data.audit import audit
 from medverdict.data.prepare import load_prepared
 from medverdict.data.read import read_split
+from medverdict.data.where import select
 from medverdict.errors import MedverdictError, RunError
 from medverdict.evaluate.calibrate import fit_calibration
 from medverdict.evaluate.peeks import marked_as_test, record_peek
 from medverdict.evaluate.records import Context, Peek, Report
 from medverdict.evaluate.report import ReportInput, write_report
-from medverdict.files import read_records, sha256_file
+from medverdict.files import read_records, sha256_bytes, sha256_file
 from medverdict.model.precision import choose_placement
 from medverdict.predict.load import DEV_PREDICTIONS, HISTORY, MANIFEST, LoadedRun, load_run, read_run
 from medverdict.predict.score import predictions
@@ -31,40 +33,47 @@ class Evaluated:
     folder: Path
 
 
-def evaluate(folder: Path, data: Path, out: Path | None = None, target_accuracy: float | None = None) -> Evaluated:
+def evaluate(
+    folder: Path, data: Path, out: Path | None = None, target_accuracy: float | None = None, where: Sequence[str] = ()
+) -> Evaluated:
     """Score `data` with the run in `folder` and write predictions and report.
 
     The report goes to `out`, by default under `evaluations` inside the run. With `target_accuracy` the abstention
-    point is the confidence that reached it on dev, instead of the one stored with the run. Raises RunError or
-    GateError when the run cannot be used, DataError when the data cannot.
+    point is the confidence that reached it on dev, instead of the one stored with the run. `where` holds conditions
+    `field=value` on the rows to score. Raises RunError or GateError when the run cannot be used, DataError when the
+    data cannot.
     """
     read_run(folder)
-    test = read_split(data, "test")
+    test = select(read_split(data, "test"), where)
+    told = " ".join([data.name, *where])
     dev = read_records(folder / DEV_PREDICTIONS, Prediction)
     train = training_rows(folder)
     loaded = with_target(load_run(folder, choose_placement()), dev, target_accuracy)
-    say(f"scoring {len(test.claims)} rows of {data.name} with {loaded.run.id}")
+    say(f"scoring {len(test.claims)} rows of {told} with {loaded.run.id}")
     given = ReportInput(
         predictions=tuple(score(loaded, test.claims)),
         baselines=baselines_of_run(loaded, test.claims, train),
         dev=tuple(dev),
         context=Context(
-            data=data.name,
+            data=told,
             data_sha256=test.sha256,
             run=loaded.run,
             audit=audit_between(train, test),
             history=tuple(read_records(folder / HISTORY, HistoryRow)),
             peeks=count_peek(data, test, loaded),
-            commands=(f"medverdict evaluate {folder} {data}",),
+            commands=(
+                shlex.join(["medverdict", "evaluate", str(folder), str(data), *(f"--where={w}" for w in where)]),
+            ),
         ),
     )
-    out = out or evaluation_of(folder, data)
+    out = out or evaluation_of(folder, data, where)
     return Evaluated(write_report(given, out), out)
 
 
-def evaluation_of(folder: Path, data: Path) -> Path:
-    """Where a run's evaluation on a file is kept: another content is another evaluation."""
-    return folder / "evaluations" / f"{data.stem}-{sha256_file(data)[:8]}"
+def evaluation_of(folder: Path, data: Path, where: Sequence[str] = ()) -> Path:
+    """Where a run's evaluation on a file is kept: another content, or part, is another evaluation."""
+    part = sha256_bytes(" ".join(where).encode())[:8] if where else ""
+    return folder / "evaluations" / "-".join(filter(None, (data.stem, sha256_file(data)[:8], part)))
 
 
 def with_target(loaded: LoadedRun, dev: Sequence[Prediction], target_accuracy: float | None) -> LoadedRun:
@@ -85,7 +94,7 @@ def training_rows(folder: Path) -> Split | None:
     """The rows that a run was trained on, where its data folder still holds them byte for byte; else None, said."""
     run = read_run(folder)
     try:
-        train = load_prepared(Path(run.data)).splits["train"]
+        train = select(load_prepared(Path(run.data)).splits["train"], run.where)
     except MedverdictError as error:
         say(f"without the TF-IDF baseline and the leak audit: {error}")
         return None

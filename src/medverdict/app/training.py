@@ -18,6 +18,7 @@ from medverdict.records import Run
 from medverdict.train.engine import EngineChoice
 from medverdict.train.manifest import Job
 from medverdict.train.run import EVERY, train_run
+from medverdict.train.starting import read_start, require_same_splits
 from medverdict.train.work import checkpoint_steps, partial_folder, require_startable
 
 
@@ -41,6 +42,8 @@ class TrainOptions:
     """Which arithmetic of a step; auto is the fast one where it applies."""
     where: Sequence[str] = ()
     """Conditions `field=value` on training and dev rows, for one subdomain."""
+    init: Path | None = None
+    """Folder of a run whose adapter training begins from."""
 
 
 def train(recipe_name: str, data: Path, out: Path, options: TrainOptions) -> Run:
@@ -54,9 +57,15 @@ def train(recipe_name: str, data: Path, out: Path, options: TrainOptions) -> Run
     recipe = load_recipe(recipe_name, options.settings)
     splits, audit = load_prepared(data)
     overrides = require_clean(audit, splits, override=options.despite_leak)
+    start = None
+    if options.init:
+        start, run = read_start(options.init, recipe)
+        overrides = [*overrides, *require_same_splits(run, splits, options.despite_leak)]
     train_rows, dev_rows = (select(splits[name], options.where) for name in ("train", "dev"))
     base = fetch(recipe.base, over_budget=options.over_budget)
-    job = Job(recipe, base, train_rows, dev_rows, str(data), tuple(overrides), options.over_budget, options.engine)
+    job = Job(
+        recipe, base, train_rows, dev_rows, str(data), tuple(overrides), options.over_budget, options.engine, start
+    )
     try:
         return train_run(job, choose_placement(options.precision), out, options.resume, options.checkpoint_every)
     except KeyboardInterrupt:
@@ -71,6 +80,7 @@ def resume_command(recipe_name: str, data: Path, out: Path, options: TrainOption
     words = ["medverdict", "train", recipe_name, "--data", str(data), "--out", str(out)]
     words += [word for setting in options.settings for word in ("--set", setting)]
     words += [word for condition in options.where for word in ("--where", condition)]
+    words += ["--init", str(options.init)] if options.init else []
     words += ["--precision", options.precision] if options.precision else []
     words += ["--checkpoint-every", options.checkpoint_every] if options.checkpoint_every != EVERY else []
     words += ["--engine", options.engine] if options.engine != "auto" else []

@@ -2,32 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from medverdict.evaluate.calibrate import judge
+from medverdict.model.fast_body import fast_body, why_not
+from medverdict.model.fast_layout import Layout, common_prefix, lay_out, shape_of
+from medverdict.model.prompt import Example
 from medverdict.model.verifier import Verifier
 from medverdict.records import Calibration, Claim, Prediction
 
 TOKENS_A_BATCH = {"cpu": 1024, "cuda": 32768}
 
+Advance = Callable[[int], None]
+"""Told after each batch how many rows were scored."""
 
-def score_margins(
-    verifier: Verifier, claims: Sequence[str], advance: Callable[[int], None] = lambda rows: None
-) -> np.ndarray:
-    """Margins (n,) in float64, in the order of the claims.
 
-    Rows are sorted by length so that a batch holds little padding; the answer of a row does not depend on its
-    neighbours, beyond rounding. `advance` is told after each batch how many rows were scored.
+def score_margins(verifier: Verifier, claims: Sequence[str], advance: Advance = lambda rows: None) -> np.ndarray:
+    """Margins (n,) in float64, in the order of the claims; those of `plain_margins` to rounding.
+
+    Rows are sorted by length; the prompt's constant start is computed once a batch, no padding reaches a linear
+    layer, and the last layer goes on at one position a row. The answer of a row does not depend on its neighbours,
+    beyond rounding. Weights are the model's of this moment. A model that the fast body does not know is scored by
+    `plain_margins`.
     """
+    if why_not_fast(verifier):
+        return plain_margins(verifier, claims, advance)
+    rows = [Example((*prompt, 0), 1) for prompt in verifier.encoder.prompts_ids(claims)]
+    margins = np.zeros(len(rows))
+    for batch, found in fast_batches(verifier, rows):
+        margins[batch] = found.numpy()
+        advance(len(batch))
+    return margins
+
+
+def why_not_fast(verifier: Verifier) -> str | None:
+    """Why this verifier is scored by `plain_margins`, in words, or None where it need not be."""
+    if verifier.recipe.method == "full":
+        return "all its weights are trained, and the fast body holds them frozen"
+    return why_not(verifier.model)
+
+
+def plain_margins(verifier: Verifier, claims: Sequence[str], advance: Advance = lambda rows: None) -> np.ndarray:
+    """The readable twin of `score_margins`, for any model: padded batches through the model's own forward pass."""
     verifier.model.eval()
-    prompts = [verifier.encoder.prompt_ids(claim) for claim in claims]
+    prompts = verifier.encoder.prompts_ids(claims)
     margins = np.zeros(len(prompts))
     for batch in length_batches([len(p) for p in prompts], TOKENS_A_BATCH[verifier.placement.device.type]):
         margins[batch] = verifier.margins([prompts[i] for i in batch]).double().numpy()
         advance(len(batch))
     return margins
+
+
+@torch.no_grad()
+def fast_batches(verifier: Verifier, rows: Sequence[Example]) -> Iterator[tuple[list[int], Tensor]]:
+    """Row numbers of a batch and their margins (fp32, CPU); while the device works on one, the next is laid out.
+
+    `rows` end with one token whose place stands for the answer's.
+    """
+    waiting: deque[tuple[list[int], _Margins]] = deque()
+    prefix = common_prefix(rows) if rows else 0
+    lengths = [len(row.ids) - 1 for row in rows]
+    for batch in length_batches(lengths, TOKENS_A_BATCH[verifier.placement.device.type]):
+        waiting.append((batch, _Margins(_fast_margins(verifier, [rows[i] for i in batch], prefix))))
+        if len(waiting) > 1:
+            numbers, margins = waiting.popleft()
+            yield numbers, margins.arrived()
+    for numbers, margins in waiting:
+        yield numbers, margins.arrived()
+
+
+def _fast_margins(verifier: Verifier, rows: Sequence[Example], prefix: int) -> Tensor:
+    """Margins (rows,) in fp32, on the device, which may still be busy with them."""
+    body, device = fast_body(verifier.model), verifier.placement.device
+    shape = shape_of(rows, prefix, pack=True)
+    numbers = torch.from_numpy(lay_out(rows, shape, pack=True))
+    if device.type == "cuda":  # from pageable memory the copy would wait for the batch before
+        numbers = numbers.pin_memory().to(device, non_blocking=True)
+    states = body.answer_states(Layout.of(shape, numbers), shape)[: len(rows)]
+    return states.float() @ verifier.label_direction()
+
+
+class _Margins:
+    """On their way from the device."""
+
+    def __init__(self, margins: Tensor) -> None:
+        self._margins, self._event = margins, None
+        if margins.is_cuda:
+            self._margins = torch.empty(margins.shape, dtype=margins.dtype, pin_memory=True)
+            self._margins.copy_(margins, non_blocking=True)
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event.record()
+
+    def arrived(self) -> Tensor:
+        """Wait for them: (rows,) on the CPU."""
+        if self._event is not None:
+            self._event.synchronize()
+        return self._margins
 
 
 def length_batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:

@@ -1,0 +1,108 @@
+"""The whole job of `predict`: a file of claims of any size, judged into a file of the same kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from medverdict.console import progress, say
+from medverdict.errors import DataError, RunError
+from medverdict.evaluate.calibrate import judge
+from medverdict.files import atomic_write, sha256_bytes, sha256_file
+from medverdict.model.precision import choose_placement
+from medverdict.predict.journal import Journal
+from medverdict.predict.load import LoadedRun, load_run
+from medverdict.predict.shipped import shipped_run
+from medverdict.predict.stream import (
+    PLACES,
+    Format,
+    open_table,
+    require_columns,
+    score_rows,
+    survey,
+    write_rows,
+)
+from medverdict.records import Verdict
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How a file is judged."""
+
+    run: Path | None = None
+    """Folder of a run; None is the shipped one."""
+    out: Path | None = None
+    """File to write; None is a name beside the input."""
+    format: Format = "columns"
+    """`columns` adds verdict and p_true; `submission` fills the answer column."""
+    abstain: bool = False
+    """Give ABSTAIN where the model is not sure enough."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What came of it."""
+
+    out: Path
+    rows: int
+    verdicts: Mapping[Verdict, int]
+
+
+def predict(file: Path, options: PredictOptions | None = None) -> Predicted:
+    """Judge every row of a CSV, XLSX or JSON lines file; all columns stay, in their order.
+
+    A cut leaves a journal beside the output, and the same call goes on from it; the output appears when it is
+    whole. Raises DataError for a file or a row that cannot be judged, before any is scored, RunError when the
+    output exists or the run cannot be used, GateError when the run does not answer as measured.
+    """
+    options = options or PredictOptions()
+    table, place = open_table(file), PLACES[options.format]
+    out = output_of(file, options)
+    require_columns(table, place)
+    loaded = load_run(options.run or shipped_run(), choose_placement())
+    judge([], loaded.run.calibration, options.abstain)  # refuses abstention before any work is spent
+    digest = sha256_file(file)
+    rows = survey(loaded, table, place)
+    journal = Journal(out.with_name(f".{out.name}.progress"), identity(digest, loaded))
+    done = journal.open()
+    if done:
+        say(f"{done} of {rows} rows were scored before; going on from there")
+    try:
+        with progress(file.name, rows) as bar:
+            bar.advance(done)
+            score_rows(loaded, table, journal, done, bar.advance)
+    except KeyboardInterrupt:
+        say(f"what is scored is kept in {journal.path}; the same command goes on from there")
+        raise
+    require_unchanged(file, digest)
+    with atomic_write(out) as target:
+        verdicts = write_rows(table, journal.margins(), loaded.run.calibration, options.abstain, place, target)
+    journal.remove()
+    return Predicted(out, rows, dict(verdicts))
+
+
+def output_of(file: Path, options: PredictOptions) -> Path:
+    """Where the output goes. Raises RunError when it exists, DataError when options don't fit each other."""
+    if options.abstain and options.format == "submission":
+        raise DataError("a submission answers every row; leave out --abstain, or --format submission.")
+    word = "submission" if options.format == "submission" else "judged"
+    out = options.out or file.with_name(f"{file.stem}-{word}{file.suffix}")
+    if out.suffix.lower() != file.suffix.lower():
+        raise DataError(f"{out}: the output is of the same kind as the input; name it *{file.suffix}.")
+    if out.exists():
+        raise RunError(f"{out}: exists already. Choose another --out, or delete it.")
+    return out
+
+
+def identity(digest: str, loaded: LoadedRun) -> dict[str, str]:
+    """What margins hang on: the rows, the run and its weights, and the arithmetic."""
+    weights = sha256_bytes(repr(sorted(loaded.run.files.items())).encode())
+    precision = loaded.verifier.placement.precision
+    return {"file": digest, "run": loaded.run.id, "weights": weights, "precision": precision}
+
+
+def require_unchanged(file: Path, digest: str) -> None:
+    """Margins belong to the rows that were read. Raises DataError when the file was changed meanwhile."""
+    if sha256_file(file) != digest:
+        raise DataError(f"{file}: was changed while it was judged. Run again on the file as it is now.")

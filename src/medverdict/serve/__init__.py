@@ -1,0 +1,1 @@
+"""RUN -> HTTP API and one page."""
