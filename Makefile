@@ -9,7 +9,7 @@ NEWEST := $(VENV)-newest
 AUDIT := $(VENV)-audit
 LOCKED := --require-hashes --no-deps
 
-.PHONY: quickstart test test-slow test-newest audit-deps verify-real lint format tree lock clean
+.PHONY: quickstart test test-slow test-newest audit-deps verify-real lint format tree results notebook lock clean
 
 quickstart: $(READY)
 	$(BIN)/medverdict quickstart
@@ -53,6 +53,14 @@ audit-deps:
 # Writes the tree of the package into README.md; a test compares it with the disk.
 tree: $(READY)
 	$(BIN)/python tools/tree.py
+
+# Writes docs/results.md, the charts and every figure in README and guides out of docs/results.json.
+results: $(READY)
+	$(BIN)/python tools/results.py
+
+# Writes the Colab notebook out of its source; tools/notebook.py --execute also runs it and keeps the outputs.
+notebook: $(READY)
+	$(BIN)/python tools/notebook.py
 
 # Needs uv (https://docs.astral.sh/uv/) on the path; only who changes dependencies runs it.
 lock:

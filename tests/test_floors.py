@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "medverdict"
 FLOORS = {
-    "__init__": 0,
+    "__init__": 7,  # the five names of the API, whose rooms load when one is asked for
     "records": 0,
     "errors": 0,
     "text": 1,
@@ -26,8 +26,14 @@ FLOORS = {
     "export": 5,
     "serve": 5,
     "app": 6,
-    "cli": 7,
-    "__main__": 8,
+    "cli_help": 6,
+    "cli_artifacts": 7,
+    "cli_data": 7,
+    "cli_generate": 7,
+    "cli_sweep": 7,
+    "cli_use": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 LIGHT_FLOORS = 2
 
@@ -48,7 +54,7 @@ def imported_rooms(path: Path) -> set[str]:
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         rooms |= {name.split(".")[1] for name in names if name.startswith("medverdict.")}
-    return rooms - {"__version__"}
+    return rooms - {"__version__", "also_a_function"}
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))

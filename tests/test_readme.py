@@ -1,12 +1,8 @@
 """The README tells the truth about the tree and about the commands."""
 
-import re
 import sys
 from pathlib import Path
 
-import typer
-
-from medverdict.cli import app
 from medverdict.errors import NOT_ADVICE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,17 +15,6 @@ def test_the_tree_is_the_one_on_the_disk(monkeypatch):
     from tree import in_readme
 
     assert in_readme(README) == README, "run `make tree`"
-
-
-def test_every_command_in_the_readme_exists_with_its_options():
-    commands = typer.main.get_command(app).commands
-    fenced = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
-    shown = re.findall(r"^medverdict (.*?)(?:\s+#.*)?$", fenced, re.MULTILINE)
-    assert len(shown) >= 7
-    for line in shown:
-        name, *words = line.split()
-        known = {option for parameter in commands[name].params for option in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= known, line
 
 
 def test_the_warning_stands_before_anything_else_is_shown():

@@ -104,6 +104,7 @@ def train(
     checkpoint_every: Annotated[str, typer.Option(help="Minutes or steps a cut may cost.")] = "5m",
     engine: Annotated[Engine, typer.Option(help="plain: the readable twin.")] = "auto",
     where: Where = None,
+    init: Annotated[Path | None, typer.Option(help="Begin from the adapter of this run.")] = None,
 ) -> None:
     """Train one recipe on prepared data.
 
@@ -117,11 +118,37 @@ def train(
     changes += [f"seed={seed}"] if seed is not None else []
     resumed = resume == "auto"
     options = TrainOptions(
-        changes, over_budget, despite_leak, precision, resumed, checkpoint_every, engine, tuple(where or ())
+        changes, over_budget, despite_leak, precision, resumed, checkpoint_every, engine, tuple(where or ()), init
     )
     run_record = job(recipe, data, out, options)
     result_console.print(f"run {run_record.id} is in {out}", markup=False, soft_wrap=True)
     result_console.print(f"next: medverdict evaluate {out} {data / 'test.jsonl'}", markup=False, soft_wrap=True)
+
+
+def plan(
+    recipe: RecipeName,
+    data: Annotated[Path, typer.Option(help="Folder that `prepare` wrote.")],
+    base: BaseName = None,
+    settings: Settings = None,
+    precision: Annotated[Precision | None, typer.Option(help="Force a number format; a T4 has fp16.")] = None,
+    over_budget: OverBudget = False,
+    engine: Annotated[Engine, typer.Option(help="plain: the readable twin.")] = "auto",
+    where: Where = None,
+    as_json: Json = False,
+) -> None:
+    """Memory, steps and time of a training on this device, foretold from twenty of its own steps.
+
+    Example: medverdict plan v5-optimized --data data/mine
+    """
+    from medverdict.app.planning import PlanOptions, sentences
+    from medverdict.app.planning import plan as job
+
+    changes = [*(settings or ()), *([f"base={json.dumps(base)}"] if base is not None else [])]
+    told = job(recipe, data, PlanOptions(changes, over_budget, precision, engine, tuple(where or ())))
+    if as_json:
+        typer.echo(told.model_dump_json(indent=1))
+        return
+    result_console.print(table("plan", ("", "prediction"), sentences(told)))
 
 
 def recipes(context: typer.Context, as_json: Json = False) -> None:
@@ -324,6 +351,7 @@ def mistakes(
 COMMANDS = (
     quickstart,
     *cli_data.COMMANDS,
+    plan,
     train,
     evaluate,
     report,

@@ -8,23 +8,24 @@ from typing import Annotated
 
 import typer
 
+from medverdict.cli_help import BaseName, RecipeName
 from medverdict.console import result_console, table
 
 
 def sweep(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a .toml file.")],
+    recipe: RecipeName,
     data: Annotated[Path, typer.Option(help="Folder that `prepare` wrote.")],
     out: Annotated[Path, typer.Option(help="Folder of the sweep, shared by all its workers.")],
     vary: Annotated[list[str], typer.Option(help="field=value,value,…; repeatable, every combination is trained.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="Change a field for all of them.")] = None,
-    base: Annotated[str | None, typer.Option(help="Another base.")] = None,
+    base: BaseName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Train one recipe with many settings, and list the runs by dev accuracy.
 
     Start the same command again to continue after a cut, or several times at once to share the work.
 
-    Example: medverdict sweep v6 --data data/ours --out runs/sweep --vary learning_rate=1e-4,2e-4 --vary seed=0,1,2
+    Example: medverdict sweep v6 --data data/ours --out runs/s --vary seed=0,1
     """
     from medverdict.app.sweeping import Work
     from medverdict.app.sweeping import sweep as job

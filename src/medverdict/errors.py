@@ -6,6 +6,9 @@ command line prints it without a traceback.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 USER_MISTAKE = 2
 GATE_CLOSED = 3
 
@@ -44,6 +47,15 @@ class ExportError(MedverdictError):
     """An exported model cannot be written, or does not answer as the measured one did."""
 
     exit_code = GATE_CLOSED
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """` Did you mean A or B?` with the nearest known names, or nothing; a name that begins as given is near."""
+    names = list(known)
+    low = given.casefold()
+    near = [name for name in names if low and name.casefold().startswith(low)]
+    near += [name for name in difflib.get_close_matches(low, names, n=2, cutoff=0.4) if name not in near]
+    return f" Did you mean {' or '.join(near[:2])}?" if near else ""
 
 
 NOT_ADVICE = (

@@ -226,6 +226,8 @@ class Run(Record):
     """Folder of the prepared splits, as the user named it; the hashes above say whether it is still the same."""
     where: tuple[str, ...] = ()
     """Conditions that chose training and dev rows out of that folder; empty for all."""
+    started_from: tuple[str, ...] = ()
+    """Id and adapter's sha256 of the run that training began from; empty: it began from zero."""
     device: str
     """Name of the processor or GPU."""
     precision: Literal["fp32", "bf16", "fp16"]

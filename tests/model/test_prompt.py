@@ -2,6 +2,7 @@ import unicodedata
 
 import pytest
 from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from medverdict.errors import DataError, RecipeError
 from medverdict.model.prompt import Encoder, prompt_sha256, render
@@ -32,6 +33,16 @@ def test_an_end_token_follows_only_where_the_recipe_says_so(tokenizer, toy_recip
     without, with_end = (Encoder(tokenizer, recipe, end_id=1).example(CLAIM, "TRUE") for recipe in (toy_recipe, ended))
     assert with_end.ids == (*without.ids, 1)
     assert with_end.answer_length == without.answer_length + 1
+
+
+def test_a_base_that_expects_a_start_token_gets_it_once_in_front_of_the_prompt(tokenizer, toy_recipe):
+    plain = Encoder(tokenizer, toy_recipe, end_id=1).example(CLAIM, "TRUE")
+    start = tokenizer.token_to_id("<|endoftext|>")
+    tokenizer.post_processor = TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", start)])
+    started = Encoder(tokenizer, toy_recipe, end_id=1)
+    assert started.example(CLAIM, "TRUE").ids == (start, *plain.ids)
+    assert start not in started.label_ids
+    assert started.prompts_ids([CLAIM, CLAIM])[1][:1] == (start,)
 
 
 def test_label_words_that_start_alike_are_refused(tokenizer, toy_recipe):

@@ -92,9 +92,9 @@ def test_a_resumed_training_stays_with_the_smaller_pass(tiny_base, toy_recipe, c
     widths = []
 
     class Spy(PlainEngine):
-        def step(self, batch, rate, micro_batch):
+        def step(self, batch, rate, micro_batch, meanwhile):
             widths.append(micro_batch)
-            return super().step(batch, rate, micro_batch)
+            return super().step(batch, rate, micro_batch, meanwhile)
 
     examples = [verifier.encoder.example(claim.text, claim.label) for claim in toy_claims]
     train_steps(verifier, Spy(verifier, toy_recipe), examples, Position(1, step=18), lambda row: None)

@@ -32,10 +32,10 @@ def cut(cpu, monkeypatch):
     def train(job, out, steps, place=cpu, **options):
         honest = loop.step_within_memory
 
-        def until(verifier, engine, batch, rate, position):
+        def until(verifier, engine, batch, rate, position, meanwhile):
             if position.step == steps:
                 raise KeyboardInterrupt
-            return honest(verifier, engine, batch, rate, position)
+            return honest(verifier, engine, batch, rate, position, meanwhile)
 
         with monkeypatch.context() as patched:
             patched.setattr(loop, "step_within_memory", until)

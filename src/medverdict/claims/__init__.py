@@ -8,7 +8,7 @@ from typing import Literal
 _HERE = Path(__file__).parent
 _TEST = "test.jsonl"
 
-Style = Literal["balanced", "teacher"]
+Style = Literal["balanced", "teacher", "anti-cue"]
 
 STYLES: dict[str, Style] = {
     "01-infection-respiratory-ent": "balanced",
@@ -21,6 +21,8 @@ STYLES: dict[str, Style] = {
     "08-mechanisms-emergency-rare": "balanced",
     "09-teacher-style": "teacher",
     "10-teacher-style-by-disease": "teacher",
+    "11-teacher-style-wide": "teacher",
+    "12-anti-cue": "anti-cue",
 }
 """Source of a claim (the stem of the file it was written in) to the style it was written in."""
 

@@ -83,11 +83,10 @@ class Layout:
 def common_prefix(examples: Sequence[Example]) -> int:
     """How many first tokens all rows share; answers and the token before them never count."""
     shortest = min(len(example.ids) - 1 - example.answer_length for example in examples)
-    first = examples[0].ids
-    for place in range(shortest):
-        if any(example.ids[place] != first[place] for example in examples):
-            return place
-    return max(0, shortest)
+    every = [example.ids for example in examples]
+    ends = zip(min(every), max(every), strict=False)  # all others lie between the two, and so begin as both begin
+    common = next((place for place, (low, high) in enumerate(ends) if low != high), shortest)
+    return max(0, min(shortest, common))
 
 
 def shape_of(examples: Sequence[Example], prefix: int, pack: bool) -> Shape:

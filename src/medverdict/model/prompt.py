@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer
@@ -42,6 +43,7 @@ class Encoder:
     def __init__(self, tokenizer: Tokenizer, recipe: Recipe, end_id: int | None) -> None:
         self._tokenizer = tokenizer
         self._recipe = recipe
+        self._start = _start_tokens(tokenizer)
         self._answers: dict[Label, tuple[int, ...]] = {
             "TRUE": self._tokens(recipe.label_true),
             "FALSE": self._tokens(recipe.label_false),
@@ -65,14 +67,22 @@ class Encoder:
 
     def prompt_ids(self, claim: str) -> tuple[int, ...]:
         """Tokens of the prompt. Raises DataError when prompt and answer are longer than the recipe's limit."""
-        ids = self._tokens(render(self._recipe.prompt, claim))
-        longest = len(ids) + max(map(len, self._answers.values())) + len(self._end)
-        if longest > self._recipe.max_length:
-            raise DataError(
-                f"a claim of {len(claim)} characters makes {longest} tokens; recipe {self._recipe.name} allows "
-                f"{self._recipe.max_length}. Shorten it or raise max_length: {claim[:80]!r}…"
-            )
-        return ids
+        return self.prompts_ids([claim])[0]
+
+    def prompts_ids(self, claims: Sequence[str]) -> list[tuple[int, ...]]:
+        """Tokens of many prompts, made on all processors. Raises DataError as `prompt_ids` does."""
+        texts = [render(self._recipe.prompt, claim) for claim in claims]
+        encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        prompts = [(*self._start, *found.ids) for found in encoded]
+        room = self._recipe.max_length - max(map(len, self._answers.values())) - len(self._end)
+        for claim, ids in zip(claims, prompts, strict=True):
+            if len(ids) > room:
+                longest = len(ids) + self._recipe.max_length - room
+                raise DataError(
+                    f"a claim of {len(claim)} characters makes {longest} tokens; recipe {self._recipe.name} allows "
+                    f"{self._recipe.max_length}. Shorten it or raise max_length: {claim[:80]!r}…"
+                )
+        return prompts
 
     def example(self, claim: str, label: Label) -> Example:
         """Tokens of prompt and answer, and how many of them are supervised."""
@@ -89,3 +99,9 @@ class Encoder:
 
     def _tokens(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _start_tokens(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """What this base expects before every text: its start token where its tokenizer would add one, else nothing."""
+    bare, whole = (tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
+    return tuple(whole[: next(n for n in range(len(whole)) if whole[n : n + len(bare)] == bare)])

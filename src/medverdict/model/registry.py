@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +11,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from medverdict.errors import RunError
+from medverdict.errors import RunError, did_you_mean
 from medverdict.model.budget import LIMIT
 from medverdict.records import Record
 
@@ -157,10 +156,8 @@ def _hub(name: str, hub: str, revision: str, pinned: bool) -> BaseSpec:
 
 def _unknown(name: str) -> str:
     names = [known.name for known in known_bases()]
-    near = difflib.get_close_matches(name.casefold(), names, n=2, cutoff=0.4)
-    guess = f" Did you mean {' or '.join(near)}?" if near else ""
     what = "no such folder, and no known base either" if "/" in name else "unknown base"
     return (
-        f"{name}: {what}.{guess} Known are {', '.join(names)}; a hub id (org/name@commit), a folder and a .gguf "
-        "file are taken as well."
+        f"{name}: {what}.{did_you_mean(name, names)} Known are {', '.join(names)}; a hub id (org/name@commit), "
+        "a folder and a .gguf file are taken as well."
     )

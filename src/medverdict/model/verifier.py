@@ -90,9 +90,13 @@ class Verifier:
         states = self.hidden(prompts)
         last = torch.tensor([len(p) - 1 for p in prompts], device=states.device)
         at_answer = states[torch.arange(len(prompts), device=states.device), last].float()
+        return (at_answer @ self.label_direction()).cpu()
+
+    def label_direction(self) -> Tensor:
+        """The difference (width,) of the head's rows for the two label words, in fp32."""
         true_id, false_id = self.encoder.label_ids
         weight = self._head.get_parameter("weight")
-        return (at_answer @ (weight[true_id].float() - weight[false_id].float())).cpu()
+        return weight[true_id].float() - weight[false_id].float()
 
 
 def end_token(model: nn.Module) -> int | None:

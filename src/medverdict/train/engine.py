@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -36,6 +36,10 @@ class EngineState:
     """Stored as JSON, which gives both back exactly."""
 
 
+def nothing() -> None:
+    """What is done meanwhile where there is nothing to do."""
+
+
 class Engine(Protocol):
     """Trains the parameters of `verifier.model` in place, step by step; its class names it in a run's record.
 
@@ -44,13 +48,20 @@ class Engine(Protocol):
     `load_state`, which therefore must refresh whatever the engine derived from them.
     """
 
-    def step(self, batch: Sequence[Example], rate: float, micro_batch: int) -> StepResult:
+    def step(
+        self, batch: Sequence[Example], rate: float, micro_batch: int, meanwhile: Callable[[], None] = nothing
+    ) -> StepResult:
         """One optimizer step on all rows of `batch`, at most `micro_batch` of them in one forward pass.
 
-        Dropout is drawn from torch's default generator of the device. Leaves a non-finite loss or norm to the
-        caller to judge. Raises torch.OutOfMemoryError only while weights and state are as before, so that the
-        same step can be asked for again with a smaller micro-batch; RunError when memory runs out later.
+        `meanwhile` is called once, while the device may be busy with the step. Dropout is drawn from torch's default
+        generator of the device. Leaves a non-finite loss or norm to the caller to judge. Raises
+        torch.OutOfMemoryError only while weights and state are as before, so that the same step can be asked for
+        again with a smaller micro-batch; RunError when memory runs out later.
         """
+        ...
+
+    def expect(self, batch: Sequence[Example], micro_batch: int) -> None:
+        """Told what the step after the running one will get, while the device works: lay it out now, or do nothing."""
         ...
 
     def restart(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from medverdict.model.fast_layout import Layout, Shape, common_prefix, lay_out, 
 from medverdict.model.prompt import Example
 from medverdict.model.verifier import Verifier
 from medverdict.records import Recipe
-from medverdict.train.engine import EngineState, StepResult
+from medverdict.train.engine import EngineState, StepResult, nothing
 from medverdict.train.world import ALONE, World
 
 # The fp16 scaler's constants are those of torch.amp.GradScaler.
@@ -118,6 +118,7 @@ class FastEngine:
         self._growth = torch.zeros((), dtype=torch.int32, device=self._device)
         self._report = torch.zeros(2, device=self._device)
         self._kinds: dict[Shape, _Captured] = {}
+        self._expected: tuple[Sequence[Example], int, list[tuple[Shape, Tensor]]] | None = None
         self._pool: tuple[int, int] | None = None
 
     @property
@@ -142,26 +143,44 @@ class FastEngine:
             capturable=self._graphs,
         )
 
-    def step(self, batch: Sequence[Example], rate: float, micro_batch: int) -> StepResult:
+    def step(
+        self, batch: Sequence[Example], rate: float, micro_batch: int, meanwhile: Callable[[], None] = nothing
+    ) -> StepResult:
         """See Engine; `micro_batch` matters only after memory ran out."""
-        return self.launch(batch, rate, micro_batch).result()
+        launched = self.launch(batch, rate, micro_batch)
+        meanwhile()
+        return launched.result()
+
+    def expect(self, batch: Sequence[Example], micro_batch: int) -> None:
+        """See Engine."""
+        self._expected = (batch, micro_batch, self._passes(batch, micro_batch))
 
     def launch(self, batch: Sequence[Example], rate: float, micro_batch: int) -> Pending:
         """Start a step without waiting for its end; the next one may be launched behind it."""
         supervised = sum(example.answer_length for example in batch)
-        whole = self._switches.whole_step and micro_batch >= self._recipe.batch_size
-        batch = self._world.share(batch)
-        rows = len(batch) if whole else micro_batch
         scalars = torch.tensor([rate, 1.0 / supervised])
-        passes = [self._pass(batch[start : start + rows]) for start in range(0, len(batch), max(1, rows))]
+        ahead, self._expected = self._expected, None
+        known = ahead is not None and ahead[0] is batch and ahead[1] == micro_batch
+        passes = ahead[2] if ahead is not None and known else self._passes(batch, micro_batch)
         if len(passes) == 1:
             self._run_kind(*passes[0], scalars)
         else:
             self._run(passes, scalars.to(self._device))
         return Pending(self._report, self._scaled)
 
+    def _passes(self, batch: Sequence[Example], micro_batch: int) -> list[tuple[Shape, Tensor]]:
+        """This process's rows of a step, laid out pass by pass."""
+        whole = self._switches.whole_step and micro_batch >= self._recipe.batch_size
+        own = self._world.share(batch)
+        rows = max(1, len(own) if whole else micro_batch)
+        return [self._pass(own[start : start + rows]) for start in range(0, len(own), rows)]
+
+    def shape_of(self, rows: Sequence[Example]) -> Shape:
+        """Sizes of a pass over these rows: each new one costs a start, and a graph when it comes again."""
+        return shape_of(rows, self._prefix, self._switches.pack)
+
     def _pass(self, rows: Sequence[Example]) -> tuple[Shape, Tensor]:
-        shape = shape_of(rows, self._prefix, self._switches.pack)
+        shape = self.shape_of(rows)
         return shape, torch.from_numpy(lay_out(rows, shape, self._switches.pack))
 
     def _run_kind(self, shape: Shape, numbers: Tensor, scalars: Tensor) -> None:

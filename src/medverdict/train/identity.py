@@ -36,6 +36,8 @@ class Identity(Record):
     """Number format of the forward pass."""
     engine: str
     """Which arithmetic of a step."""
+    start: str
+    """sha256 of the adapter it began from; empty: from zero."""
     processes: int
     """That share the rows of a step."""
     device: str
@@ -54,6 +56,7 @@ def identify(job: Job, verifier: Verifier, engine: Engine, world: World) -> Iden
         code=f"{medverdict.__version__} {source_sha256()}",
         precision=verifier.placement.precision,
         engine=type(engine).__name__,
+        start=job.start.sha256 if job.start else "",
         processes=world.size,
         device=verifier.placement.device_name,
         versions=library_versions(),
@@ -68,7 +71,13 @@ def differences(then: Identity, now: Identity) -> list[str]:
         for field in fields
         if then.recipe.get(field) != now.recipe.get(field)
     ]
-    named = {"base": "base", "train": "training rows", "dev": "dev rows", "code": "medverdict's own code"}
+    named = {
+        "base": "base",
+        "start": "adapter to begin from",
+        "train": "training rows",
+        "dev": "dev rows",
+        "code": "medverdict's own code",
+    }
     found += [
         f"{words}: sha256 was {_short(getattr(then, field))} and is {_short(getattr(now, field))}"
         for field, words in named.items()

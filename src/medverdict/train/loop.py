@@ -15,7 +15,7 @@ from medverdict.model.lora import adapter_is_zero
 from medverdict.model.prompt import Example
 from medverdict.model.verifier import Verifier
 from medverdict.records import HistoryRow, Recipe
-from medverdict.train.engine import Engine, StepResult
+from medverdict.train.engine import Engine, StepResult, nothing
 from medverdict.train.random_state import random_state, set_random_state
 from medverdict.train.schedule import Plan, learning_rate_at, plan_steps, step_rows
 from medverdict.train.world import ALONE, World
@@ -49,14 +49,19 @@ def train_steps(
     recipe = verifier.recipe
     plan = plan_steps(len(examples), recipe)
     started = monotonic() - position.seconds
+    batches = Batches(examples, plan, recipe.seed)
+
+    def meanwhile() -> None:
+        if position.step + 1 < plan.steps:
+            engine.expect(batches[position.step + 1], position.micro_batch)
+
     while position.step < plan.steps:
         number = position.step
         rate = learning_rate_at(number, plan, recipe)
         if plan.starts_afresh(number):
             engine.restart()
         world.reseed(recipe.seed, number)
-        batch = [examples[row] for row in step_rows(number, plan, recipe.seed)]
-        result = step_within_memory(verifier, engine, batch, rate, position)
+        result = step_within_memory(verifier, engine, batches[number], rate, position, meanwhile)
         require_finite(result, number)
         position.step += 1
         position.seconds = max(position.seconds, monotonic() - started)
@@ -68,6 +73,19 @@ def train_steps(
         )
 
 
+class Batches:
+    """The rows of each step; the last one asked for is remembered, so that a step gets what was laid out ahead."""
+
+    def __init__(self, examples: Sequence[Example], plan: Plan, seed: int) -> None:
+        self._examples, self._plan, self._seed = examples, plan, seed
+        self._last: tuple[int, list[Example]] = (-1, [])
+
+    def __getitem__(self, step: int) -> list[Example]:
+        if self._last[0] != step:
+            self._last = (step, [self._examples[row] for row in step_rows(step, self._plan, self._seed)])
+        return self._last[1]
+
+
 def start_training(recipe: Recipe) -> Position:
     """The position before the first step, with the generators seeded for dropout."""
     torch.manual_seed(recipe.seed)
@@ -75,7 +93,12 @@ def start_training(recipe: Recipe) -> Position:
 
 
 def step_within_memory(
-    verifier: Verifier, engine: Engine, batch: Sequence[Example], rate: float, position: Position
+    verifier: Verifier,
+    engine: Engine,
+    batch: Sequence[Example],
+    rate: float,
+    position: Position,
+    meanwhile: Callable[[], None] = nothing,
 ) -> StepResult:
     """One step; where memory runs out, again with half the rows in a pass and twice the passes, and so from then on.
 
@@ -85,7 +108,7 @@ def step_within_memory(
     chance = random_state(device)
     while True:
         try:
-            return engine.step(batch, rate, position.micro_batch)
+            return engine.step(batch, rate, position.micro_batch, meanwhile)
         except torch.OutOfMemoryError:
             if position.micro_batch == 1:
                 raise RunError(

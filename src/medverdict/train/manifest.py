@@ -25,6 +25,7 @@ from medverdict.predict.score import predictions
 from medverdict.recipes.recipe import recipe_sha256
 from medverdict.records import Calibration, Claim, GoldenRow, HistoryRow, Recipe, Run, Split
 from medverdict.train.engine import EngineChoice
+from medverdict.train.starting import Start
 
 GOLDEN_ROWS = 20
 
@@ -45,6 +46,8 @@ class Job:
     """Whether more than the budget of parameters is allowed."""
     engine: EngineChoice = "auto"
     """Which arithmetic of a step is asked for."""
+    start: Start | None = None
+    """The run whose adapter training begins from; None: from zero."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def write_run(folder: Path, job: Job, verifier: Verifier, outcome: Outcome, proc
         rows={split.name: len(split.claims) for split in (job.train, job.dev)},
         data=job.data,
         where=job.train.where,
+        started_from=(job.start.run, job.start.sha256) if job.start else (),
         device=verifier.placement.device_name,
         precision=verifier.placement.precision,
         processes=processes,
@@ -130,6 +134,7 @@ def name_run(job: Job) -> str:
         job.train.sha256,
         job.dev.sha256,
         medverdict.__version__,
+        *((job.start.sha256,) if job.start else ()),
     )
     return f"{job.recipe.name}-s{job.recipe.seed}-{sha256_bytes(' '.join(decisive).encode())[:8]}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from medverdict.errors import RunError
 from medverdict.model.prompt import Example
 from medverdict.model.verifier import Verifier
 from medverdict.records import Recipe
-from medverdict.train.engine import EngineState, StepResult
+from medverdict.train.engine import EngineState, StepResult, nothing
 from medverdict.train.world import ALONE, World
 
 
@@ -28,7 +28,9 @@ class PlainEngine:
         self._scaler = torch.amp.GradScaler(placement.device.type, enabled=placement.precision == "fp16")
         self._fresh = self.state()
 
-    def step(self, batch: Sequence[Example], rate: float, micro_batch: int) -> StepResult:
+    def step(
+        self, batch: Sequence[Example], rate: float, micro_batch: int, meanwhile: Callable[[], None] = nothing
+    ) -> StepResult:
         """See Engine."""
         for group in self._optimizer.param_groups:
             group["lr"] = rate
@@ -44,7 +46,11 @@ class PlainEngine:
                 f"out of memory in the optimizer's update on {self._verifier.placement.device_name}. Take a smaller "
                 "base, a lower lora_rank, or another device."
             ) from error
+        meanwhile()
         return StepResult(loss, norm, self._scaler.is_enabled() and not math.isfinite(norm))
+
+    def expect(self, batch: Sequence[Example], micro_batch: int) -> None:
+        """See Engine: nothing is laid out ahead here."""
 
     def _join(self, loss: float) -> float:
         """Sum gradients and loss over all processes; one that had no row of a short last step adds zeros."""

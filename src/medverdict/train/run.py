@@ -26,6 +26,7 @@ from medverdict.train.manifest import Job, Outcome, hold_to_budget, write_run
 from medverdict.train.padding import fill_up
 from medverdict.train.schedule import plan_steps
 from medverdict.train.session import begin, go_on
+from medverdict.train.starting import begin_from
 from medverdict.train.watch import DevSet
 from medverdict.train.work import Cadence, WorkFolder, followed_work, open_work, partial_folder
 from medverdict.train.world import World, join_world
@@ -49,6 +50,8 @@ def train_run(job: Job, placement: Placement, out: Path, resume: bool = False, c
         with open_work(out, resume) if world.first else followed_work(out) as work:
             make_deterministic()
             verifier = Verifier.load(job.base, job.recipe, placement)
+            if job.start:
+                begin_from(verifier, job.start)
             hold_to_budget(job, verifier)
             say(f"{job.recipe.name} on {job.base.info.name}, {placement.device_name}, {placement.precision}")
             examples = encode(verifier.encoder, job.train.claims)
@@ -71,8 +74,9 @@ def finished_run(out: Path, job: Job) -> Run | None:
     if not (out / MANIFEST).is_file():
         return None
     run = read_run(out)
-    told = (recipe_sha256(job.recipe), job.base.info.sha256, job.train.sha256, job.dev.sha256)
-    if told != (run.recipe_sha256, run.base.sha256, run.splits["train"], run.splits["dev"]):
+    start = (job.start.run, job.start.sha256) if job.start else ()
+    told = (recipe_sha256(job.recipe), job.base.info.sha256, job.train.sha256, job.dev.sha256, start)
+    if told != (run.recipe_sha256, run.base.sha256, run.splits["train"], run.splits["dev"], run.started_from):
         raise RunError(f"{out}: holds {run.id}, a finished run of another recipe, base or data. Choose another --out.")
     shutil.rmtree(partial_folder(out), ignore_errors=True)  # of a process that was killed with its work done
     say(f"{out} is finished already.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
@@ -95,7 +96,12 @@ def step_rows(step: int, plan: Plan, seed: int) -> list[int]:
     """Row numbers of one step: a function of the seed and the position, so that any step can be found again."""
     stretch = plan.stretch_of(step)
     epoch, position = divmod(step - stretch.first_step, stretch.steps_an_epoch)
-    chance = torch.Generator().manual_seed(seed * 1_000_003 + stretch.first_epoch + epoch)
-    order = torch.randperm(stretch.rows, generator=chance).tolist()
+    order = _shuffled(stretch.rows, seed * 1_000_003 + stretch.first_epoch + epoch)
     start = position * plan.rows_a_step
-    return [stretch.first_row + row for row in order[start : start + plan.rows_a_step]]
+    return [stretch.first_row + row for row in order[start : start + plan.rows_a_step].tolist()]
+
+
+@lru_cache(maxsize=2)
+def _shuffled(rows: int, seed: int) -> torch.Tensor:
+    """Numbers of `rows` rows (rows,) in the order of one epoch; kept, because every step of the epoch asks for it."""
+    return torch.randperm(rows, generator=torch.Generator().manual_seed(seed))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from medverdict.console import say
+from medverdict.model.lora import without_lora
 from medverdict.model.verifier import Verifier
 from medverdict.records import HistoryRow
 from medverdict.train.checkpoint import Checkpoint
@@ -66,7 +67,8 @@ class Session:
 
 def begin(verifier: Verifier, engine: Engine, dev: DevSet, identity: Identity) -> Session:
     """Score dev untrained, and stand before the first step."""
-    zero_shot = dev.score("dev, untrained")
+    with without_lora(verifier.model):  # also where training begins from another run's adapter
+        zero_shot = dev.score("dev, untrained")
     recipe = verifier.recipe
     return Session(
         verifier=verifier,
