@@ -1,6 +1,6 @@
 """Is the fast engine right on this device? Compared with the plain engine, its graphs with eager, itself with itself.
 
-    python bench/fast_check.py --out fast_check.json        # add --tiny --device cpu to rehearse
+python bench/fast_check.py --out fast_check.json        # add --tiny --device cpu to rehearse
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ class Gate:
         losses = [float(loss) for loss in self.losses]
         bad = [n for n, loss in enumerate(losses) if not math.isfinite(loss)]
         if bad:
-            raise FloatingPointError(f"loss {losses[bad[0]]} at pass {bad[0] + 1} of round ending with step {self.done}")
+            raise FloatingPointError(f"loss {losses[bad[0]]} at pass {bad[0] + 1}, in the round up to {self.done}")
         self.losses.clear()
         report = {"seconds": seconds, "first_losses": losses[:3], "skipped": self.skipped, **memory()}
         tell(report)
@@ -350,9 +350,7 @@ def run_trainer(arm: str, options: argparse.Namespace, gate: Gate) -> None:
         labels = ids.clone() if published else ids.masked_fill(mask == 0, -100)
         return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
-    settings = TrainingArguments(
-        **common_settings(options, published), eval_strategy="no", remove_unused_columns=False
-    )
+    settings = TrainingArguments(**common_settings(options, published), eval_strategy="no", remove_unused_columns=False)
     trainer: Any = watched(Trainer, gate)(
         model=model, args=settings, train_dataset=[{"input_ids": row} for row in rows], data_collator=collate,
         callbacks=[at_the_gate(gate)],
@@ -382,9 +380,8 @@ def run_unsloth(arm: str, options: argparse.Namespace, gate: Gate) -> None:
     UNSLOTH_SITE may name a folder of packages for this arm alone: it wants another TRL than the newest.
     """
     sys.path[:0] = [folder for folder in [os.environ.get("UNSLOTH_SITE", "")] if folder]
-    from unsloth import FastLanguageModel  # first, because it patches what the others import
-
     from trl import SFTConfig, SFTTrainer
+    from unsloth import FastLanguageModel  # first, because it patches what the others import
 
     folder = Path(options.scratch) / "base"
     make_model(options, "bf16").save_pretrained(folder)
@@ -396,9 +393,7 @@ def run_unsloth(arm: str, options: argparse.Namespace, gate: Gate) -> None:
         model, r=rank(options), lora_alpha=2 * rank(options), lora_dropout=0.1, target_modules=TARGETS,
         use_gradient_checkpointing=False, random_state=0,
     )  # fmt: skip
-    settings = SFTConfig(
-        **common_settings(options), max_length=None, dataset_kwargs={"skip_prepare_dataset": True}
-    )
+    settings = SFTConfig(**common_settings(options), max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
     trainer: Any = watched(SFTTrainer, gate)(
         model=model, args=settings, train_dataset=answered_rows(gate, options), callbacks=[at_the_gate(gate)],
         processing_class=tokenizer,

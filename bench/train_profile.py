@@ -1,6 +1,6 @@
 """Where the time of a fast training step goes: kernels by their share, of a step as a graph and of an eager one.
 
-    python bench/train_profile.py --out profile.json        # add --tiny --device cpu to rehearse
+python bench/train_profile.py --out profile.json        # add --tiny --device cpu to rehearse
 """
 
 from __future__ import annotations

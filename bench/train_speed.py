@@ -168,7 +168,8 @@ def useful_flop(rows: list[list[int]], config: Any, lora_rank: int) -> float:
     qkv_out = width + 2 * config.num_key_value_heads * head_width
     qkv, rest = width * qkv_out, width * width + 3 * width * mlp
     adapters_in, adapters_out = lora_rank * (3 * width + qkv_out), lora_rank * 2 * width
-    prefix, answers = len(os.path.commonprefix([tuple(row[:-2]) for row in rows])), len(rows)
+    prefix = next(n for n, column in enumerate(zip(*(row[:-2] for row in rows), strict=False)) if len(set(column)) > 1)
+    answers = len(rows)
     tokens = prefix + sum(len(row) - 1 - prefix for row in rows)
     deep = tokens * (layers - 1) + answers
     linear = 4 * (qkv * tokens * layers + rest * deep) - 2 * qkv * tokens
@@ -225,7 +226,7 @@ def summarise(options: argparse.Namespace, arms: list[Arm], dead: dict[str, str]
 
 
 def full_run(sustained: dict[str, Any]) -> dict[str, float]:
-    """Minutes for a whole v5, predicted from the sustained steps: all of them, and without the first half's captures."""
+    """Minutes for a whole v5, predicted from the sustained steps: of all, and without the first half's captures."""
     steps, seconds, late = sustained["steps"], sustained["seconds"], sustained["second_half_seconds"]
     wanted = FULL_RUN_ROWS / ROWS_A_STEP
     rate = late / (steps - steps // 2)

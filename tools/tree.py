@@ -17,6 +17,7 @@ OTHERS = {
     ".toml": "",
     ".jsonl": "",
 }
+SHELF = "shipped"
 BESIDE = (
     ("tests/", "mirror the rooms"),
     ("tools/", "write the lock files and this tree"),
@@ -45,6 +46,8 @@ def tree() -> str:
 
 def describe(path: Path) -> str | None:
     """First line of a Python file's docstring, a recipe's description, or what is known of the kind of file."""
+    if path.parent.parent.name == SHELF:  # a run folder: one line stands for all of it
+        return "manifest of the shipped model; beside it adapter and predictions" if path.name == "run.json" else None
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0] or None

@@ -1,10 +1,10 @@
 """A sweep trains every combination once, whoever works on it and however often it is cut off."""
 
-import multiprocessing
 import os
 
 import pytest
 
+from killing import nursery
 from medverdict.app import sweeping
 from medverdict.app.sweeping import Work, read_combinations, sweep
 from medverdict.app.training import TrainOptions
@@ -87,7 +87,7 @@ def die_in_the_second_training(work, vary):
 
 
 def test_what_a_dead_worker_left_is_taken_up(work, trainings):
-    worker = multiprocessing.get_context("fork").Process(target=die_in_the_second_training, args=(work, ["seed=0,1,2"]))
+    worker = nursery().Process(target=die_in_the_second_training, args=(work, ["seed=0,1,2"]))
     worker.start()
     worker.join()
     assert worker.exitcode == 9
@@ -98,7 +98,7 @@ def test_what_a_dead_worker_left_is_taken_up(work, trainings):
 
 def test_two_workers_share_the_combinations(work):
     vary = ["seed=0,1,2,3"]
-    workers = [multiprocessing.get_context("fork").Process(target=sweep, args=(work, vary)) for _ in range(2)]
+    workers = [nursery().Process(target=sweep, args=(work, vary)) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:

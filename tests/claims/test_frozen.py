@@ -10,6 +10,8 @@ from medverdict.data.read import read_claims, read_split
 from medverdict.files import sha256_file
 from medverdict.records import Split
 
+WRITTEN_LATER = ("11-teacher-style-wide", "12-anti-cue")
+"""Files that were written after the test was chosen, so that it holds none of their rows."""
 FROZEN = "3a0c63bda07dab4633c8f770176b5affcef5ffa8f5b79e7820f640f42c2e028f"
 
 
@@ -54,6 +56,7 @@ def test_it_is_stratified_by_style_label_and_file(test_rows):
     assert all(
         by_file[source, label] == expected[style]
         for source, style in claims.STYLES.items()
+        if source not in WRITTEN_LATER
         for label in ("TRUE", "FALSE")
     )
 
@@ -62,7 +65,7 @@ def test_it_covers_the_topics_as_they_come(test_rows, training_rows):
     """Of each file's common topics the test holds a share like the file's own."""
     size: dict[str, Counter[str]] = defaultdict(Counter)
     held: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in [*test_rows, *training_rows]:
+    for row in [*test_rows, *(row for row in training_rows if row.source not in WRITTEN_LATER)]:
         size[row.source][row.topic] += 1
     for row in test_rows:
         held[row.source][row.topic] += 1

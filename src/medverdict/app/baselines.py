@@ -10,11 +10,12 @@ import numpy as np
 
 from medverdict.console import progress, say
 from medverdict.data.read import read_split
-from medverdict.errors import DataError
+from medverdict.errors import DataError, RunError
 from medverdict.evaluate.baselines import (
     ALWAYS_TRUE,
     KEYWORD_RULE,
     MAJORITY,
+    SHIPPED,
     TFIDF,
     ZERO_SHOT,
     always_true,
@@ -25,12 +26,13 @@ from medverdict.evaluate.baselines import (
 from medverdict.evaluate.interval import with_intervals
 from medverdict.evaluate.metrics import METRICS, to_sample
 from medverdict.evaluate.report import TITLES
-from medverdict.model.bases import fetch
+from medverdict.model.bases import cached, fetch
 from medverdict.model.lora import without_lora
 from medverdict.model.precision import choose_placement
 from medverdict.model.verifier import Verifier
-from medverdict.predict.load import LoadedRun
+from medverdict.predict.load import LoadedRun, load_run, read_run
 from medverdict.predict.score import predictions, score_margins
+from medverdict.predict.shipped import shipped_run
 from medverdict.recipes.recipe import load_recipe
 from medverdict.records import Calibration, Claim, Metric, Prediction, Split
 
@@ -53,6 +55,19 @@ def baselines_of_run(
         except DataError as error:  # so few training rows that only the model was bold enough
             say(f"without the TF-IDF baseline: {error}")
     return {name: tuple(rows) for name, rows in found.items()}
+
+
+def shipped_model(claims: Sequence[Claim]) -> dict[str, tuple[Prediction, ...]]:
+    """Predictions of the model that comes with the package, where this copy has one and its base is at hand."""
+    try:
+        folder = shipped_run()
+    except RunError:
+        return {}
+    if cached(read_run(folder).base.name) is None:  # a row for comparison is not worth half a gigabyte
+        return {}
+    loaded = load_run(folder, choose_placement())
+    margins = margins_of(loaded.verifier, claims, "the shipped model")
+    return {SHIPPED: tuple(predictions(claims, margins, loaded.run.calibration, loaded.run.id))}
 
 
 def untrained_margins(loaded: LoadedRun, claims: Sequence[Claim]) -> np.ndarray:

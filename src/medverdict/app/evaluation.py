@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medverdict.app.baselines import baselines_of_run, margins_of
+from medverdict.app.baselines import baselines_of_run, margins_of, shipped_model
 from medverdict.console import say
 from medverdict.data.audit import audit
 from medverdict.data.prepare import load_prepared
@@ -34,14 +34,19 @@ class Evaluated:
 
 
 def evaluate(
-    folder: Path, data: Path, out: Path | None = None, target_accuracy: float | None = None, where: Sequence[str] = ()
+    folder: Path,
+    data: Path,
+    out: Path | None = None,
+    target_accuracy: float | None = None,
+    where: Sequence[str] = (),
+    with_shipped: bool = False,
 ) -> Evaluated:
     """Score `data` with the run in `folder` and write predictions and report.
 
     The report goes to `out`, by default under `evaluations` inside the run. With `target_accuracy` the abstention
     point is the confidence that reached it on dev, instead of the one stored with the run. `where` holds conditions
-    `field=value` on the rows to score. Raises RunError or GateError when the run cannot be used, DataError when the
-    data cannot.
+    `field=value` on the rows to score; `with_shipped` shows the shipped model beside. Raises RunError or GateError
+    when the run cannot be used, DataError when the data cannot.
     """
     read_run(folder)
     test = select(read_split(data, "test"), where)
@@ -52,7 +57,7 @@ def evaluate(
     say(f"scoring {len(test.claims)} rows of {told} with {loaded.run.id}")
     given = ReportInput(
         predictions=tuple(score(loaded, test.claims)),
-        baselines=baselines_of_run(loaded, test.claims, train),
+        baselines=baselines_of_run(loaded, test.claims, train) | (shipped_model(test.claims) if with_shipped else {}),
         dev=tuple(dev),
         context=Context(
             data=told,

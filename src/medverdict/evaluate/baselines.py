@@ -25,6 +25,8 @@ ALWAYS_TRUE = "always-true"
 MAJORITY = "majority"
 KEYWORD_RULE = "keyword-rule"
 TFIDF = "tfidf-logistic"
+SHIPPED = "shipped"
+"""Not a baseline: the model that comes with the package, shown beside for comparison."""
 ZERO_SHOT = "zero-shot"
 """Names under which a report knows the baselines; their `run` is `baseline:NAME`."""
 

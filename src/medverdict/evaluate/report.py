@@ -12,6 +12,7 @@ from medverdict.evaluate.baselines import (
     ALWAYS_TRUE,
     KEYWORD_RULE,
     MAJORITY,
+    SHIPPED,
     TFIDF,
     ZERO_SHOT,
     always_true,
@@ -44,6 +45,7 @@ TITLES = {
     KEYWORD_RULE: "Keyword rule",
     TFIDF: "TF-IDF + logistic regression",
     ZERO_SHOT: "Same base, untrained",
+    SHIPPED: "Shipped model (v6)",
 }
 
 
@@ -147,7 +149,7 @@ def build_report(given: ReportInput) -> Report:
 
 
 def measure_systems(rows: Sequence[Prediction], baselines: Mapping[str, Sequence[Prediction]]) -> tuple[System, ...]:
-    """The model, then every baseline on the same rows, the most accurate first."""
+    """The model, then every baseline on the same rows, the most accurate first; the shipped model last."""
     hard, group = hard_rows(rows), group_index(rows)
     found = []
     for name, judged in [(rows[0].run, rows), *baselines.items()]:
@@ -168,7 +170,7 @@ def measure_systems(rows: Sequence[Prediction], baselines: Mapping[str, Sequence
                 p=against.p if against else None,
             )
         )
-    return (found[0], *sorted(found[1:], key=lambda s: (-(s.accuracy.value or 0.0), s.name)))
+    return (found[0], *sorted(found[1:], key=lambda s: (s.name == SHIPPED, -(s.accuracy.value or 0.0), s.name)))
 
 
 def count_confusion(sample: Sample) -> Confusion:

@@ -313,7 +313,7 @@ class Gather(torch.autograd.Function):
         return x.index_select(0, index)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """(M, C) -> (N, C)."""
         (inverse,) = ctx.saved_tensors
         back = grad.index_select(0, inverse)
@@ -334,7 +334,7 @@ class SwiGlu(torch.autograd.Function):
         return functional.silu(gate).mul_(up)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         """(N, width) -> (N, 2 width)."""
         (gate_up,) = ctx.saved_tensors
         gate, up = gate_up.chunk(2, dim=-1)
@@ -356,7 +356,7 @@ class Rotate(torch.autograd.Function):
         return torch.addcmul(x * cos, _turn(x, half), sin)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """(T, C) -> (T, C)."""
         cos, sin = ctx.saved_tensors
         return torch.addcmul(grad * cos, _turn(grad, ctx.half), sin, value=-1), None, None, None

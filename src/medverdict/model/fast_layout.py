@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,8 +77,9 @@ class Layout:
     def of(shape: Shape, numbers: Tensor) -> Layout:
         """Views into one vector on the device, so that a step needs one copy to it."""
         t, s, n = shape.tokens, shape.answers, shape.slots
-        parts = numbers.split([t, t, t, n, n, s, t, s, n, s, s])
-        return Layout(*parts[:-1], weights=parts[-1].to(torch.float32))
+        *places, weights = numbers.split([t, t, t, n, n, s, t, s, n, s, s])
+        fields: Any = (*places, weights.to(torch.float32))
+        return Layout(*fields)
 
 
 def common_prefix(examples: Sequence[Example]) -> int:

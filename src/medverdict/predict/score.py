@@ -95,7 +95,7 @@ class _Margins:
         if margins.is_cuda:
             self._margins = torch.empty(margins.shape, dtype=margins.dtype, pin_memory=True)
             self._margins.copy_(margins, non_blocking=True)
-            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event = torch.cuda.Event()
             self._event.record()
 
     def arrived(self) -> Tensor:

@@ -30,7 +30,7 @@ class XlsxTable:
     def __init__(self, name: str, source: Open) -> None:
         self.name = name
         self._open = source
-        headers = {}
+        headers: dict[str, Sequence[object]] = {}
         with self._workbook() as book:
             for title in book.sheetnames:
                 headers[title] = next(self._records(book, title), (1, []))[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -119,7 +120,7 @@ class FastEngine:
         self._report = torch.zeros(2, device=self._device)
         self._kinds: dict[Shape, _Captured] = {}
         self._expected: tuple[Sequence[Example], int, list[tuple[Shape, Tensor]]] | None = None
-        self._pool: tuple[int, int] | None = None
+        self._pool: Any = None
 
     @property
     def uses_graphs(self) -> bool:
@@ -233,7 +234,7 @@ class FastEngine:
         """In place; the norm before clipping."""
         if self._scaled:
             gradient.mul_(self._scale.reciprocal())
-        norm = torch.linalg.vector_norm(gradient)
+        norm: Tensor = torch.linalg.vector_norm(gradient)
         if self._recipe.clip_norm:
             gradient.mul_((self._recipe.clip_norm / (norm + 1e-6)).clamp_(max=1.0))
         return norm
