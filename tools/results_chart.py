@@ -59,7 +59,7 @@ def chart(rows: Sequence[dict[str, Any]], label: str, theme: str) -> str:
     for place, row in enumerate(rows):
         parts += _row(row, TOP + ROW * place + ROW / 2, at, colours)
     told = f"accuracy in %, {label}; bar: 95 % interval"
-    parts.append(_text((left + right) / 2, bottom + 38, told, colours["soft"], "middle", 12))
+    parts.append(_text(WIDTH - 14, bottom + 38, told, colours["soft"], "end", 12))
     height = bottom + BOTTOM
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" width="{WIDTH}" height="{height:g}" '

@@ -61,6 +61,7 @@ def trained(tiny_base, tmp_path_factory):
 def test_the_mean_is_a_run_like_any_other(trained, cpu, tmp_path, rank):
     run = average([trained / "s0", trained / "s1"], trained / "data", tmp_path / "mean", rank)
     assert len(run.averaged) == 2 and run.recipe.lora_rank == (rank or 4)
+    assert run.id not in run.averaged
     loaded = load_run(tmp_path / "mean", cpu)  # replays its golden rows
     stored = load_file(tmp_path / "mean" / "adapter_model.safetensors")
     assert loaded.run == run and all(tensor.dtype == torch.float16 for tensor in stored.values())

@@ -73,7 +73,7 @@ def write_run(folder: Path, job: Job, verifier: Verifier, outcome: Outcome, proc
     """Write weights, history, dev predictions and, last, the manifest."""
     calibration = calibrate(outcome.dev_margins, job.dev)
     zero_shot = calibrate(outcome.zero_shot_margins, job.dev)
-    run_id = name_run(job)
+    run_id = name_run(job, outcome.averaged)
     save_weights(verifier, folder)
     write_jsonl(folder / HISTORY, outcome.history)
     dev = job.dev.claims
@@ -126,8 +126,8 @@ def calibrate(margins: np.ndarray, dev: Split) -> Calibration:
     return fit_calibration(margins, [claim.label for claim in dev.claims], dev.sha256)
 
 
-def name_run(job: Job) -> str:
-    """Recipe, seed and a digest of recipe, base, data and code: what decides the outcome."""
+def name_run(job: Job, averaged: tuple[str, ...] = ()) -> str:
+    """Recipe, seed and a digest of recipe, base, data, code and averaged runs: what decides the outcome."""
     decisive = (
         recipe_sha256(job.recipe),
         job.base.info.sha256,
@@ -135,6 +135,7 @@ def name_run(job: Job) -> str:
         job.dev.sha256,
         medverdict.__version__,
         *((job.start.sha256,) if job.start else ()),
+        *averaged,
     )
     return f"{job.recipe.name}-s{job.recipe.seed}-{sha256_bytes(' '.join(decisive).encode())[:8]}"
 
