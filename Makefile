@@ -37,7 +37,7 @@ format: $(READY)
 # breaks, this shows whether it was theirs (only here) or ours (in `make test` too).
 test-newest:
 	$(PYTHON) -m venv $(NEWEST)
-	$(NEWEST)/bin/python -m pip --disable-pip-version-check install -q --upgrade -e '.[model,serve,xlsx,dev]'
+	$(NEWEST)/bin/python -m pip --disable-pip-version-check install -q --upgrade -e '.[model,serve,xlsx,sweep,dev]'
 	$(NEWEST)/bin/python -m pip --disable-pip-version-check freeze --exclude-editable
 	$(NEWEST)/bin/python -m pytest
 

@@ -10,18 +10,22 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "medverdict"
 NAMES = 48  # width of the column of names
 OTHERS = {
-    ".json": "the registry of bases: hub ids, revisions, licences, counts, hashes",
-    ".html": "the report page: structure and style",
-    ".txt": "the keyword rule's list, one cue a line",
-    ".md": "card of our claims: who wrote them, how they were reviewed, what they may be used for",
-    ".toml": "",
-    ".jsonl": "",
+    "model/bases.json": "the registry of bases: hub ids, revisions, licences, counts, hashes",
+    "evaluate/page.html": "the report page: structure and style",
+    "serve/page.html": "the page where a person asks: structure, style and script, nothing from outside",
+    "serve/api.html": "the description of the HTTP API for people",
+    "evaluate/keywords.txt": "the keyword rule's list, one cue a line",
+    "data/synonyms.txt": "words that may stand for each other when claims are augmented",
+    "claims/CARD.md": "card of our claims: who wrote them, how they were reviewed, what they may be used for",
+    "shipped/CARD.md": "card of the shipped model",
 }
 SHELF = "shipped"
 BESIDE = (
     ("tests/", "mirror the rooms"),
-    ("tools/", "write the lock files and this tree"),
-    ("docs/", "a worked example, the log of what was tried"),
+    ("bench/", "speed of training, scoring and serving; checks that need a GPU"),
+    ("notebooks/", "the Colab notebook and its source"),
+    ("tools/", "write the lock files, this tree, the results page and the notebook"),
+    ("docs/", "guides, results, performance, reliability, data, serving, the Python API, a worked example, the log"),
 )
 
 
@@ -57,7 +61,7 @@ def describe(path: Path) -> str | None:
     if path.suffix == ".jsonl":
         rows = text.count("\n")
         return f"{rows:,} claims, frozen: never trained on" if path.stem == "test" else f"{rows:,} claims"
-    return OTHERS.get(path.suffix)
+    return OTHERS.get(path.relative_to(PACKAGE).as_posix())
 
 
 def in_readme(readme: str) -> str:

@@ -28,6 +28,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 INTERRUPTED = 130
+EXTRAS = dict.fromkeys(("torch", "transformers", "tokenizers", "safetensors", "gguf", "filelock"), "model")
+EXTRAS |= {"optuna": "sweep"}
+"""Modules that come with an extra only, by the first that is missed."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -56,6 +59,12 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         except MedverdictError as error:
             complain(str(error))
             raise typer.Exit(error.exit_code) from None
+        except ModuleNotFoundError as error:
+            extra = EXTRAS.get((error.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            complain(f"{error.name} is not installed. Install it with: pip install 'medverdict[{extra}]'.")
+            raise typer.Exit(RunError.exit_code) from None
         except KeyboardInterrupt:
             complain("interrupted; nothing half-written was left behind.")
             raise typer.Exit(INTERRUPTED) from None

@@ -37,7 +37,7 @@ def serve(options: ServeOptions) -> None:
     try:
         from medverdict.serve.app import make_app
         from medverdict.serve.limits import Limits
-        from medverdict.serve.server import address_of, bind, forbid_outgoing, log_to_stderr, run_server
+        from medverdict.serve.server import address_of, bind, forbid_outgoing, listen, log_to_stderr, run_server
     except ImportError as error:
         raise RunError(f"serving needs {error.name}. Run: pip install 'medverdict[serve]'.") from None
     usual = Limits()
@@ -46,7 +46,7 @@ def serve(options: ServeOptions) -> None:
         loaded = load_run(options.run or shipped_run(), choose_placement())
         log_to_stderr()
         forbid_outgoing()
-        bound.listen()  # who comes from now on waits for a moment instead of being turned away
+        listen(bound)  # who comes from now on waits for a moment instead of being turned away
         say(f"{loaded.run.id} answers its {len(loaded.run.golden)} golden rows as measured; page: {address_of(bound)}")
         say(NOT_ADVICE)
         run_server(make_app(loaded, limits), bound, limits)

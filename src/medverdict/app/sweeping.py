@@ -115,7 +115,7 @@ def take(study: optuna.Study, out: Path) -> tuple[optuna.Trial, FileLock] | None
         for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if _is_free(out, left):
                 study.tell(left.number, state=TrialState.FAIL)
-                study.enqueue_trial(left.params, user_attrs={_FOLDER: left.user_attrs[_FOLDER]})
+                study.enqueue_trial(left.system_attrs["fixed_params"], user_attrs={_FOLDER: left.user_attrs[_FOLDER]})
         if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             return None
         trial = study.ask()

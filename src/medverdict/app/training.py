@@ -18,7 +18,7 @@ from medverdict.records import Run
 from medverdict.train.engine import EngineChoice
 from medverdict.train.manifest import Job
 from medverdict.train.run import EVERY, train_run
-from medverdict.train.starting import read_start, require_same_splits
+from medverdict.train.starting import read_start, require_same_base, require_same_splits
 from medverdict.train.work import checkpoint_steps, partial_folder, require_startable
 
 
@@ -57,12 +57,13 @@ def train(recipe_name: str, data: Path, out: Path, options: TrainOptions) -> Run
     recipe = load_recipe(recipe_name, options.settings)
     splits, audit = load_prepared(data)
     overrides = require_clean(audit, splits, override=options.despite_leak)
-    start = None
-    if options.init:
-        start, run = read_start(options.init, recipe)
-        overrides = [*overrides, *require_same_splits(run, splits, options.despite_leak)]
+    start, started = read_start(options.init, recipe) if options.init else (None, None)
+    if started:
+        overrides = [*overrides, *require_same_splits(started, splits, options.despite_leak)]
     train_rows, dev_rows = (select(splits[name], options.where) for name in ("train", "dev"))
     base = fetch(recipe.base, over_budget=options.over_budget)
+    if started:
+        require_same_base(started, base.info)
     job = Job(
         recipe, base, train_rows, dev_rows, str(data), tuple(overrides), options.over_budget, options.engine, start
     )

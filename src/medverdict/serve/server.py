@@ -25,10 +25,18 @@ def bind(host: str, port: int) -> socket.socket:
         bound = socket.socket(family, kind, protocol)  # asyncio sends without delay only where the protocol is named
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
         raise RunError(f"{host}:{port}: cannot listen there ({why}). Choose another --port or --host.") from None
     return bound
+
+
+def listen(bound: socket.socket) -> None:
+    """From now on who comes waits. Raises RunError where another process, which bound it too, listens already."""
+    try:
+        bound.listen()
+    except OSError as error:
+        raise RunError(f"{address_of(bound)}: cannot listen there ({error.strerror}). Choose another --port.") from None
 
 
 def address_of(bound: socket.socket) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from medverdict.errors import LeakError, RunError
+from medverdict.data.where import select
+from medverdict.errors import DataError, LeakError, RunError
 from medverdict.model.lora import WEIGHTS, load_adapter
 from medverdict.model.prompt import prompt_sha256
 from medverdict.model.verifier import Verifier
 from medverdict.predict.load import check_files, read_run
-from medverdict.records import Recipe, Record, Run, Split
+from medverdict.records import BaseInfo, Recipe, Record, Run, Split
 
 _ALIKE = ("method", "lora_rank", "lora_alpha", "lora_targets")
 
@@ -40,18 +42,27 @@ def read_start(folder: Path, recipe: Recipe) -> tuple[Start, Run]:
 
 
 def require_same_splits(run: Run, splits: Mapping[str, Split], override: bool) -> list[str]:
-    """A run may only begin another on the splits it was trained on: else its rows may be dev or test rows here.
+    """A run may only begin another on the folder it was trained on: else its rows may be dev or test rows here.
 
     What was overridden, or nothing. Raises LeakError.
     """
-    if all(run.splits[name] == splits[name].sha256 for name in ("train", "dev")):
-        return []
+    with suppress(DataError):  # conditions that fit no row of these splits: they are others
+        if all(run.splits[name] == select(splits[name], run.where).sha256 for name in ("train", "dev")):
+            return []
     told = f"it begins from {run.id}, which was trained on other splits, whose rows may be dev or test rows here"
     if override:
         return [told]
     raise LeakError(f"refused: {told}. Prepare both from one folder, or add --despite-leak, which is reported.")
 
 
+def require_same_base(run: Run, base: BaseInfo) -> None:
+    """An adapter answers with the base it was trained on only. Raises RunError for another."""
+    if run.base.sha256 != base.sha256:
+        raise RunError(
+            f"{run.id} was trained on {run.base.name}, this is {base.name}. Use the same base, or leave --init."
+        )
+
+
 def begin_from(verifier: Verifier, start: Start) -> None:
-    """Fill the adapter of `verifier`. Raises RunError when the file is not the one that was named."""
+    """Fill the adapter of `verifier`. Raises RunError when it does not fit."""
     load_adapter(verifier.model, Path(start.folder))
