@@ -13,6 +13,7 @@ from typing import NamedTuple
 from medverdict import text
 from medverdict.errors import DataError
 from medverdict.generate.deal import Statement, exchange
+from medverdict.generate.lines import written_lines
 from medverdict.generate.phrases import tidy
 from medverdict.generate.records import Generated
 from medverdict.generate.twins import Twins, claims_of_twins
@@ -97,15 +98,7 @@ def claims_of_qa(paths: Sequence[Path], rows: int | None, seed: int) -> Generate
 
 
 def _pairs(path: Path) -> Iterator[_Pair]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: cannot be read as UTF-8 JSON lines ({error}). docs/data.md says where it comes from."
-        ) from None
-    for line, written in enumerate(lines, start=1):
-        if not written.strip():
-            continue
+    for line, written in written_lines(path):
         try:
             row = json.loads(written)
             known = text.fold(" ".join((row["question"], row["answer"], row["context"])))

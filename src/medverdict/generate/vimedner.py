@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from medverdict.errors import DataError
+from medverdict.generate.lines import written_lines
 from medverdict.generate.phrases import disease_name, fault_of_disease, fault_of_entity, lower, tidy
 from medverdict.generate.records import Fact, Knowledge, Relation
 from medverdict.records import Dropped
@@ -66,15 +67,7 @@ def read_vimedner(path: Path) -> Knowledge:
 
 
 def _sentences(path: Path) -> Iterator[_Sentence]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: cannot be read as UTF-8 JSON lines ({error}). docs/data.md says where it comes from."
-        ) from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in written_lines(path):
         try:
             row = json.loads(line)
             yield _Sentence(number, row["text"], tuple((int(a), int(b), str(kind)) for a, b, kind in row["label"]))
