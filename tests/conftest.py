@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -27,6 +28,22 @@ def absent(request: pytest.FixtureRequest, reason: str) -> NoReturn:
     if request.config.getoption("--require-real"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run a command in this process; exit code, stdout and stderr with line breaks as spaces."""
+
+    from medverdict.cli import main
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["medverdict", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, " ".join(err.split())
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -9,27 +9,12 @@ import sys
 
 import pytest
 
-from medverdict.cli import main
 from medverdict.errors import NOT_ADVICE
 
 ROWS = [
     {"claim": f"Thuốc số {n} chữa được bệnh số {n * 7 % 101}.", "label": "TRUE" if n % 2 else "FALSE"}
     for n in range(60)
 ]
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run a command in this process; exit code, stdout and stderr with line breaks as spaces."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["medverdict", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, " ".join(err.split())
-
-    return call
 
 
 @pytest.fixture

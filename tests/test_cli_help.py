@@ -17,19 +17,10 @@ from medverdict.recipes.recipe import recipe_names
 from parsing import every_command, parse
 
 
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run a command in this process, on a terminal of 80 columns; exit code, stdout and stderr as one line."""
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    """A terminal of 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["medverdict", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            app()
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, " ".join(err.split())
-
-    return call
 
 
 def test_every_command_has_its_line_in_the_list_and_none_is_listed_that_is_not_there(run):
