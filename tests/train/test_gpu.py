@@ -97,3 +97,14 @@ def test_memory_that_really_runs_out_costs_time_and_nothing_else(big_job, engine
     print(f"\npeaks {peaks}, ended with {position.micro_batch} rows a pass")
     assert position.micro_batch < 28
     assert short == pytest.approx(losses, rel=0.02)
+
+
+def test_a_restart_between_chunks_captures_its_graphs_anew(big_job):
+    from medverdict.model.precision import Placement
+
+    place = Placement(torch.device("cuda"), "bf16")
+    changes = {"chunk_rows": 14, "batch_size": 7, "accumulation": 1, "epochs": 4.0}  # each chunk sees shapes again
+    fast, position, _ = train(big_job, FastEngine, place, **changes)
+    plain, _, _ = train(big_job, lambda v, r, e: PlainEngine(v, r), place, **changes)
+    assert position.step == 16
+    assert fast == pytest.approx(plain, rel=0.05)

@@ -286,6 +286,7 @@ class FastEngine:
             moments.setdefault(int(number), {})[name] = tensor
         self._optimizer.load_state_dict(self._optimizer.state_dict() | {"state": moments})
         self._kinds.clear()  # graphs hold the addresses of the old moments
+        self._pool = None  # it ended with the last of them, and nothing can be captured into it again
         self._optimizer.param_groups[0]["lr"] = self._rate
         self._scale.fill_(state.numbers["scale"])
         self._growth.fill_(int(state.numbers["growth"]))
