@@ -22,10 +22,11 @@ OTHERS = {
 SHELF = "shipped"
 BESIDE = (
     ("tests/", "mirror the rooms"),
+    ("examples/", "predicting with Ray Data, serving with vLLM"),
     ("bench/", "speed of training, scoring and serving; checks that need a GPU"),
     ("notebooks/", "the Colab notebook and its source"),
     ("tools/", "write the lock files, this tree, the results page and the notebook"),
-    ("docs/", "guides, results, performance, reliability, data, serving, the Python API, a worked example, the log"),
+    ("docs/", "guides, results, performance, scale, reliability, data, serving, Python API, a worked example, the log"),
 )
 
 

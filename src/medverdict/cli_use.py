@@ -50,6 +50,10 @@ def predict(
         typer.Option("--format", help="Add verdict and p_true, or fill the answer column of a test sheet."),
     ] = "columns",
     abstain: Abstain = False,
+    devices: Annotated[
+        str | None,
+        typer.Option(help="Devices that share the rows: cuda:0,cuda:1 or all; by default all for a large file."),
+    ] = None,
 ) -> None:
     """Judge a file of any size; every column stays, and a cut run goes on where it was.
 
@@ -58,7 +62,7 @@ def predict(
     from medverdict.app.predict import PredictOptions
     from medverdict.app.predict import predict as job
 
-    done = job(file, PredictOptions(run, out, layout, abstain))
+    done = job(file, PredictOptions(run, out, layout, abstain, devices))
     counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(done.verdicts.items()))
     result_console.print(f"{done.rows} rows judged ({counts}): {done.out}", markup=False, soft_wrap=True)
     say(NOT_ADVICE)

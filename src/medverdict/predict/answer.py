@@ -54,6 +54,13 @@ def answer(
 
 def checked(loaded: LoadedRun, claim: object) -> str:
     """The claim as the model will read it. Raises DataError when it cannot be judged."""
+    text = cleaned(claim)
+    loaded.verifier.encoder.prompt_ids(text)  # refuses what is too long for the run
+    return text
+
+
+def cleaned(claim: object) -> str:
+    """The claim as the model will read it, however long. Raises DataError when it holds no text."""
     if not isinstance(claim, str):
         raise DataError(f"is {claim!r}; expected text.")
     try:
@@ -63,7 +70,6 @@ def checked(loaded: LoadedRun, claim: object) -> str:
     text = normalise(claim)
     if not text:
         raise DataError("holds no text; expected a statement to judge.")
-    loaded.verifier.encoder.prompt_ids(text)  # refuses what is too long for the run
     return text
 
 

@@ -8,10 +8,12 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Literal, TypeVar
 
+import numpy as np
+
 from medverdict.data.rows import COLUMNS, find_column
 from medverdict.errors import DataError
 from medverdict.evaluate.calibrate import judge
-from medverdict.predict.answer import Answer, checked, from_margins
+from medverdict.predict.answer import Answer, cleaned, from_margins
 from medverdict.predict.journal import Journal
 from medverdict.predict.load import LoadedRun
 from medverdict.predict.score import score_margins
@@ -24,6 +26,8 @@ Filled = tuple[Sequence[str], Sequence[object]]
 """Column names, and the cell under each."""
 Place = Callable[[TableRow, Answer], Filled]
 Format = Literal["columns", "submission"]
+Score = Callable[[Iterable[list[str]]], Iterator[np.ndarray]]
+"""Margins of each list of claims, in order."""
 
 KINDS: dict[str, Callable[[str, Open], Table]] = {
     ".csv": CsvTable,
@@ -90,14 +94,11 @@ def survey(loaded: LoadedRun, table: Table, place: Place) -> int:
     """Number of rows, after a look at each. Raises DataError naming the first ten that cannot be judged."""
     rows = faulty = 0
     shown: list[str] = []
-    for row in table.rows():
-        rows += 1
-        try:
-            text_of(loaded, row)
-            place(row, _ANY_ANSWER)
-        except DataError as error:
+    for chunk in chunks(table.rows(), CHUNK["cpu"]):
+        rows += len(chunk)
+        for line, fault in faults_of(loaded, chunk, place):
             faulty += 1
-            shown += [f"\n  row {row.line}: {error}"] if faulty <= _FAULTS_SHOWN else []
+            shown += [f"\n  row {line}: {fault}"] if faulty <= _FAULTS_SHOWN else []
     if faulty:
         more = f"\n  … and {faulty - _FAULTS_SHOWN} more" if faulty > _FAULTS_SHOWN else ""
         raise DataError(
@@ -106,22 +107,41 @@ def survey(loaded: LoadedRun, table: Table, place: Place) -> int:
     return rows
 
 
-def text_of(loaded: LoadedRun, row: TableRow) -> str:
-    """The row's claim as the model will read it. Raises DataError when it cannot be judged."""
+def faults_of(loaded: LoadedRun, rows: Sequence[TableRow], place: Place) -> Iterator[tuple[int, DataError]]:
+    """Line and fault of each row that cannot be judged."""
+    try:  # all at once first: tokens of many rows are made on all processors
+        loaded.verifier.encoder.prompts_ids([text_of(row) for row in rows])
+        for row in rows:
+            place(row, _ANY_ANSWER)
+    except DataError:
+        for row in rows:
+            try:
+                loaded.verifier.encoder.prompt_ids(text_of(row))
+                place(row, _ANY_ANSWER)
+            except DataError as error:
+                yield row.line, error
+
+
+def text_of(row: TableRow) -> str:
+    """The row's claim as the model will read it. Raises DataError when it holds no text; of any length."""
     try:
-        return checked(loaded, "" if row.claim is None else row.claim)
+        return cleaned("" if row.claim is None else row.claim)
     except DataError as error:
         raise DataError(f"the claim {error}") from None
 
 
-def score_rows(loaded: LoadedRun, table: Table, journal: Journal, done: int, advance: Callable[[int], None]) -> None:
+def score_here(loaded: LoadedRun, advance: Callable[[int], None]) -> Score:
+    """Scores in this process."""
+    return lambda asked: (score_margins(loaded.verifier, texts, advance) for texts in asked)
+
+
+def score_rows(loaded: LoadedRun, table: Table, journal: Journal, done: int, score: Score) -> None:
     """Score every row after the first `done` into the journal, a chunk at a time.
 
-    Raises DataError when a margin is not finite, RunError when the disk refuses.
+    Raises DataError when a margin is not finite, RunError when the disk refuses or `score` does.
     """
-    texts = (text_of(loaded, row) for row in islice(table.rows(), done, None))
-    for chunk in chunks(texts, CHUNK[loaded.verifier.placement.device.type]):
-        margins = score_margins(loaded.verifier, chunk, advance)
+    texts = (text_of(row) for row in islice(table.rows(), done, None))
+    for margins in score(chunks(texts, CHUNK[loaded.verifier.placement.device.type])):
         judge(margins, loaded.run.calibration)  # refuses what is not finite before it is kept
         journal.append([float(margin) for margin in margins])
 
