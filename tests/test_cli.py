@@ -138,6 +138,15 @@ def test_a_leak_between_two_files_ends_with_3(run, tmp_path, claims_file):
     assert run("audit", claims_file, other)[0] == 0
 
 
+@pytest.fixture
+def heard_ctrl_c():
+    """Where tests run in the background, a shell may have told them to ignore it, and their children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard_ctrl_c")
 def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path, prepared, tiny_base):
     command = [sys.executable, "-m", "medverdict", "train", "quickstart", "--data", prepared, "--out", tmp_path / "run"]
     command += ["--base", tiny_base.path, "--set", "epochs=10000"]
