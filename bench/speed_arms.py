@@ -116,7 +116,7 @@ def real_rows(count: int, options: argparse.Namespace) -> list[list[int]]:
     claims = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     random.Random(0).shuffle(claims)
     wanted = [claims[n % len(claims)] for n in range(count)]
-    return [list(encoder.example(claim["text"], claim["label"]).ids) for claim in wanted]
+    return [list(encoder.example(claim["claim"], claim["label"]).ids) for claim in wanted]
 
 
 def make_examples(count: int, options: argparse.Namespace) -> list[Example]:
