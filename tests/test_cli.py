@@ -147,17 +147,18 @@ def heard_ctrl_c():
 
 
 @pytest.mark.usefixtures("heard_ctrl_c")
-def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path, prepared, tiny_base):
+@pytest.mark.parametrize(("told", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_a_polite_kill_leave_nothing(tmp_path, prepared, tiny_base, told, code):
     command = [sys.executable, "-m", "medverdict", "train", "quickstart", "--data", prepared, "--out", tmp_path / "run"]
     command += ["--base", tiny_base.path, "--set", "epochs=10000"]
     with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if "supervised" in line:
                 break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(told)
         rest = process.stderr.read()
-    assert process.returncode == 130
-    assert "interrupted" in rest and "Traceback" not in rest
+    assert process.returncode == code
+    assert ("interrupted" in rest) == (told == signal.SIGINT) and "Traceback" not in rest
     assert sorted(p.name for p in tmp_path.iterdir()) == ["claims.jsonl", "data"]
 
 

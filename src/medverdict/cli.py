@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -44,9 +46,18 @@ Settings = Annotated[
 def main() -> None:
     """Run the command line and end with its exit code.
 
-    0 done, 2 the user's mistake, 3 a gate said no, 130 Ctrl-C; anything else is our failure, with a traceback.
+    0 done, 2 the user's mistake, 3 a gate said no, 130 Ctrl-C, 143 a polite kill; anything else is our failure, with a
+    traceback.
     """
+    if "WORLD_SIZE" not in os.environ:  # torchrun ends its processes so, and one that waits for another must just go
+        signal.signal(signal.SIGTERM, end)
     app()
+
+
+def end(number: int, frame: object) -> None:
+    """Leave as on Ctrl-C, so that what is half-written goes; by default a process is gone before it can clean up."""
+    signal.signal(number, signal.SIG_IGN)  # a second one would cut the clean-up
+    raise SystemExit(128 + number)
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:

@@ -57,6 +57,16 @@ def test_a_claim_beyond_the_limit_is_an_error_and_never_cut(tokenizer, toy_recip
         encoder.prompt_ids("dài " * 600)
 
 
+@pytest.mark.parametrize("word", ["a", "ệ", " ", "🩺", "lao ", "中"])
+def test_what_is_said_to_fit_without_looking_does_fit(tokenizer, toy_recipe, word):
+    encoder = Encoder(tokenizer, toy_recipe, end_id=1)
+    said = [encoder.surely_fits(word * n) for n in range(600)]
+    assert said[0]
+    assert said[-1] == (not word.strip())
+    for n in (n for n in range(0, 600, 7) if said[n]):
+        assert encoder.prompt_ids(word * n)
+
+
 def test_braces_in_a_claim_stay_what_they_are():
     assert render("Nhận định: {claim}\nĐáp án:", "a {claim} {x}") == "Nhận định: a {claim} {x}\nĐáp án:"
 

@@ -87,7 +87,7 @@ def predict(file: Path, options: PredictOptions | None = None) -> Predicted:
         with progress(file.name, rows) as bar, scorer(folder, loaded, devices, bar.advance) as score:
             bar.advance(done)
             score_rows(loaded, table, journal, done, score)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or a polite kill
         say(f"what is scored is kept in {journal.path}; the same command goes on from there")
         raise
     require_unchanged(file, digest)

@@ -69,7 +69,7 @@ def train(recipe_name: str, data: Path, out: Path, options: TrainOptions) -> Run
     )
     try:
         return train_run(job, choose_placement(options.precision), out, options.resume, options.checkpoint_every)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or a polite kill
         if checkpoint_steps(partial_folder(out)):
             command = resume_command(recipe_name, data, out, options)
             progress_console.print(f"continue with: {command}", markup=False, soft_wrap=True)

@@ -23,6 +23,7 @@ STYLES: dict[str, Style] = {
     "10-teacher-style-by-disease": "teacher",
     "11-teacher-style-wide": "teacher",
     "12-anti-cue": "anti-cue",
+    "13-teacher-style-quiz": "teacher",
 }
 """Source of a claim (the stem of the file it was written in) to the style it was written in."""
 

@@ -61,6 +61,11 @@ class Encoder:
             self._end = (end_id,)
 
     @property
+    def _room(self) -> int:
+        """Tokens that a prompt may have."""
+        return self._recipe.max_length - max(map(len, self._answers.values())) - len(self._end)
+
+    @property
     def label_ids(self) -> tuple[int, int]:
         """First token of the TRUE word and of the FALSE word."""
         return self._answers["TRUE"][0], self._answers["FALSE"][0]
@@ -74,15 +79,23 @@ class Encoder:
         texts = [render(self._recipe.prompt, claim) for claim in claims]
         encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         prompts = [(*self._start, *found.ids) for found in encoded]
-        room = self._recipe.max_length - max(map(len, self._answers.values())) - len(self._end)
         for claim, ids in zip(claims, prompts, strict=True):
-            if len(ids) > room:
-                longest = len(ids) + self._recipe.max_length - room
+            if len(ids) > self._room:
+                longest = len(ids) + self._recipe.max_length - self._room
                 raise DataError(
                     f"a claim of {len(claim)} characters makes {longest} tokens; recipe {self._recipe.name} allows "
                     f"{self._recipe.max_length}. Shorten it or raise max_length: {claim[:80]!r}…"
                 )
         return prompts
+
+    def surely_fits(self, claim: str) -> bool:
+        """Whether the prompt is so short that `prompt_ids` cannot refuse it: told without making its tokens.
+
+        A token of byte-level BPE, or of SentencePiece with byte fallback, stands for a byte of the text or more; the
+        two to spare are for a space that some of them put before it.
+        """
+        most = len(render(self._recipe.prompt, claim).encode("utf-8")) + 2 + len(self._start)
+        return most <= self._room
 
     def example(self, claim: str, label: Label) -> Example:
         """Tokens of prompt and answer, and how many of them are supervised."""

@@ -109,14 +109,15 @@ def survey(loaded: LoadedRun, table: Table, place: Place) -> int:
 
 def faults_of(loaded: LoadedRun, rows: Sequence[TableRow], place: Place) -> Iterator[tuple[int, DataError]]:
     """Line and fault of each row that cannot be judged."""
-    try:  # all at once first: tokens of many rows are made on all processors
-        loaded.verifier.encoder.prompts_ids([text_of(row) for row in rows])
+    encoder = loaded.verifier.encoder
+    try:  # all at once first: tokens of many rows are made on all processors, and of short rows not at all
+        encoder.prompts_ids([text for text in map(text_of, rows) if not encoder.surely_fits(text)])
         for row in rows:
             place(row, _ANY_ANSWER)
     except DataError:
         for row in rows:
             try:
-                loaded.verifier.encoder.prompt_ids(text_of(row))
+                encoder.prompt_ids(text_of(row))
                 place(row, _ANY_ANSWER)
             except DataError as error:
                 yield row.line, error
