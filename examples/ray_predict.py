@@ -4,7 +4,7 @@
     python3 examples/ray_predict.py --run runs/mine --input claims.parquet --output judged.parquet --workers 8
 
 Input and output are CSV, JSON lines or Parquet by their suffix; the output is a folder of such files, with the columns
-`verdict` and `p_true` added. Rows come in any order, so give them an id.
+`verdict` and `p_true` added; the others stay as they are. Rows come in any order, so give them an id.
 
 Each worker is a process that loads the run once; it takes a GPU where the cluster has one, else a CPU. On every
 machine it needs medverdict, the base in its cache (`medverdict bases fetch NAME`), and run, input and output at the
@@ -13,7 +13,10 @@ same paths. Beside the workers Ray needs a CPU to read and write with.
 A worker that dies is started anew by Ray Data and asked again for what it had not answered (without limit: its
 `max_restarts` and `max_task_retries` are -1). The output appears when it is whole, as many rows as the input has; what
 a job that was cut leaves, a folder *.partial.*, is thrown away when it is started again. A claim that cannot be judged,
-empty or too long, ends the job with its reason.
+empty or too long, ends the job with its reason; the number that stands in it counts within a batch, not in the file.
+`medverdict predict` looks at every row of a CSV or JSON lines file first, and names those.
+
+It joins the cluster that RAY_ADDRESS names or this machine belongs to; after one that was killed, run `ray stop` first.
 
 Research aid, not medical advice. The model judges from memory and can be confidently wrong; our claims were written by
 an AI and not reviewed by clinicians.
@@ -22,7 +25,7 @@ an AI and not reviewed by clinicians.
 from __future__ import annotations
 
 import argparse
-import os
+import json
 import shutil
 from pathlib import Path
 
@@ -30,6 +33,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import ray
 import ray.data
+from ray.data.block import BlockAccessor
+from ray.data.datasource import BlockBasedFileDatasink
 
 import medverdict
 
@@ -56,7 +61,8 @@ def read(path: Path) -> ray.data.Dataset:
     if path.suffix == ".parquet":
         return ray.data.read_parquet(str(path))
     if path.suffix == ".jsonl":
-        return ray.data.read_json(str(path), lines=True)
+        # not read_json, which makes a number of "007" and a time of a date
+        return ray.data.read_text(str(path)).map(lambda row: json.loads(row["text"]))
     first = min(path.glob("*.csv")) if path.is_dir() else path
     names = pacsv.open_csv(first).schema.names
     return ray.data.read_csv(  # every column as the text it is: an id such as 007 is no number
@@ -66,10 +72,30 @@ def read(path: Path) -> ray.data.Dataset:
     )
 
 
+class JsonLines(BlockBasedFileDatasink):
+    """Unlike `write_json`, which goes through pandas, leaves whole numbers whole where others are missing."""
+
+    def write_block_to_file(self, block: BlockAccessor, file: pa.NativeFile) -> None:
+        """One line a row."""
+        for row in block.iter_rows(public_row_format=True):
+            file.write((json.dumps(row, ensure_ascii=False, default=str) + "\n").encode())
+
+
 def write(rows: ray.data.Dataset, folder: Path, suffix: str) -> None:
     """Into files of about `ROWS_A_FILE` rows."""
-    writer = {".parquet": rows.write_parquet, ".jsonl": rows.write_json, ".csv": rows.write_csv}[suffix]
-    writer(str(folder), min_rows_per_file=ROWS_A_FILE)
+    if suffix == ".jsonl":
+        rows.write_datasink(JsonLines(str(folder), file_format="jsonl", min_rows_per_file=ROWS_A_FILE))
+    else:
+        writer = {".parquet": rows.write_parquet, ".csv": rows.write_csv}[suffix]
+        writer(str(folder), min_rows_per_file=ROWS_A_FILE)
+
+
+def connect(workers: int) -> None:
+    """To the cluster that RAY_ADDRESS names or this machine belongs to, else one is started here."""
+    try:
+        ray.init(address="auto")
+    except ConnectionError:
+        ray.init(num_cpus=workers + 1)  # one CPU more than the workers hold, to read and write with
 
 
 def judge(options: argparse.Namespace) -> int:
@@ -110,8 +136,7 @@ def main() -> None:
         parser.error(f"{options.input}: no such file")
     if options.output.exists():
         parser.error(f"{options.output}: exists already; choose another --output, or delete it")
-    # alone, one CPU more than the workers hold, to read and write with; on a cluster, what the cluster has
-    ray.init(num_cpus=None if "RAY_ADDRESS" in os.environ else options.workers + 1)
+    connect(options.workers)
     print(f"{judge(options)} rows judged: {options.output}")
 
 

@@ -26,6 +26,7 @@ FLOORS = {
     "export": 5,
     "serve": 5,
     "app": 6,
+    "cli_ends": 6,
     "cli_help": 6,
     "cli_artifacts": 7,
     "cli_data": 7,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,9 +12,10 @@ import typer
 
 import medverdict
 from medverdict import cli_artifacts, cli_data, cli_generate, cli_sweep, cli_use
+from medverdict.cli_ends import end, guarded
 from medverdict.cli_help import BaseName, OverBudget, RecipeName, SectionedGroup, known_base_names
-from medverdict.console import progress_console, result_console, table
-from medverdict.errors import NOT_ADVICE, MedverdictError, RunError
+from medverdict.console import result_console, table
+from medverdict.errors import NOT_ADVICE, RunError
 from medverdict.records import Recipe
 
 app = typer.Typer(
@@ -29,11 +28,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-INTERRUPTED = 130
-EXTRAS = dict.fromkeys(("torch", "transformers", "tokenizers", "safetensors", "gguf", "filelock"), "model")
-EXTRAS |= {"optuna": "sweep"}
-"""Modules that come with an extra only, by the first that is missed."""
-
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Precision = Literal["fp32", "bf16", "fp16"]
 Engine = Literal["auto", "plain", "fast"]
@@ -52,40 +46,6 @@ def main() -> None:
     if "WORLD_SIZE" not in os.environ:  # torchrun ends its processes so, and one that waits for another must just go
         signal.signal(signal.SIGTERM, end)
     app()
-
-
-def end(number: int, frame: object) -> None:
-    """Leave as on Ctrl-C, so that what is half-written goes; by default a process is gone before it can clean up."""
-    signal.signal(number, signal.SIG_IGN)  # a second one would cut the clean-up
-    raise SystemExit(128 + number)
-
-
-def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """End a command that meets a user's error with its message and exit code, without a traceback."""
-
-    @functools.wraps(command)
-    def run(*args: object, **options: object) -> None:
-        try:
-            command(*args, **options)
-        except MedverdictError as error:
-            complain(str(error))
-            raise typer.Exit(error.exit_code) from None
-        except ModuleNotFoundError as error:
-            extra = EXTRAS.get((error.name or "").partition(".")[0])
-            if extra is None:
-                raise
-            complain(f"{error.name} is not installed. Install it with: pip install 'medverdict[{extra}]'.")
-            raise typer.Exit(RunError.exit_code) from None
-        except KeyboardInterrupt:
-            complain("interrupted; nothing half-written was left behind.")
-            raise typer.Exit(INTERRUPTED) from None
-
-    return run
-
-
-def complain(message: str) -> None:
-    """Say on stderr what went wrong."""
-    progress_console.print(f"medverdict: {message}", markup=False, style="bold red", soft_wrap=True)
 
 
 @app.callback(invoke_without_command=True)

@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 from multiprocessing import active_children
 
+import numpy as np
 import pytest
 
 from medverdict.app import predict as app
@@ -15,9 +17,13 @@ from medverdict.files import write_json
 from medverdict.model.precision import choose_devices
 from medverdict.predict import stream
 from medverdict.predict.journal import Journal
-from medverdict.predict.load import read_run
+from medverdict.predict.load import load_run, read_run
+from medverdict.predict.score import score_margins
+from medverdict.predict.workers import score_apart
 
 CLAIMS = [f"Thuốc {n} có tác dụng {'tốt' if n % 2 else 'xấu'}{' cho người bệnh' * (n % 3)}." for n in range(60)]
+LARGE, PIPE = 8200, 65_536
+"""Rows of a large list, bytes that a pipe holds."""
 
 
 @pytest.fixture(autouse=True)
@@ -93,19 +99,88 @@ def test_what_a_worker_raises_is_raised_here(claims_csv, tiny_run, monkeypatch):
     assert not active_children() and not claims_csv.with_name("claims-judged.csv").exists()
 
 
-def test_workers_end_with_a_parent_that_is_killed(tiny_run):
+def test_large_lists_are_answered_in_the_order_asked(tiny_run, cpu):
+    """Larger than a pipe holds, both what is asked and what is answered."""
+    lists = [[f"Thuốc {n} {rest}." for n in range(LARGE)] for rest in ("tốt", "xấu", "có hại")]
+    assert min(sum(map(len, texts)) for texts in lists) > PIPE and LARGE * 8 > PIPE
+    verifier, told = load_run(tiny_run, cpu).verifier, []
+    with score_apart(tiny_run, [cpu, cpu], told.append) as score:
+        for texts, margins in zip(lists, score(lists), strict=True):
+            assert np.allclose(margins[:20], score_margins(verifier, texts[:20]), atol=1e-5)
+            assert len(margins) == LARGE
+    assert told == [LARGE] * 3 and not active_children()
+
+
+@pytest.mark.parametrize("answered", [0, 1])
+def test_a_worker_that_is_killed_holds_nobody_up(tiny_run, cpu, answered):
+    """Before it read a list, or while it scores one. What is larger than a pipe is half sent at most."""
+    large = [f"Thuốc {n} {'tốt ' * 35}." for n in range(LARGE)]
+
+    def asked():
+        yield from [["Được."]] * answered
+        yield from [large] * 2
+        for worker in active_children():
+            os.kill(worker.pid, signal.SIGKILL)
+        yield from [large] * 2
+
+    with (
+        score_apart(tiny_run, [cpu], lambda rows: None) as score,
+        pytest.raises(RunError, match=r"died.*said itself"),
+    ):
+        list(score(asked()))
+    assert not active_children()
+
+
+def test_a_load_that_fails_is_not_tried_again(cpu, tmp_path):
+    with score_apart(tmp_path, [cpu], lambda rows: None) as score:
+        (worker,) = active_children()
+        with pytest.raises(RunError, match="not a finished run"):
+            list(score([["Được."]] * 2))
+        worker.join(60)
+        assert worker.exitcode == 0, "it waits for another list"
+
+
+def scoring(tiny_run, inside):
+    """A process in a group of its own whose two workers score; `inside` is what it does with `score`."""
     script = f"""
-import itertools, pathlib, torch
+import itertools, pathlib, signal
 from medverdict.model.precision import choose_placement
 from medverdict.predict.workers import score_apart
-with score_apart(pathlib.Path({str(tiny_run)!r}), [choose_placement()] * 2, lambda rows: None) as score:
-    for margins in score(itertools.repeat(["Được."] * 8)):
-        print(len(margins), flush=True)
+try:
+    with score_apart(pathlib.Path({str(tiny_run)!r}), [choose_placement()] * 2, lambda rows: None) as score:
+{textwrap.indent(inside, " " * 8)}
+        for margins in score(itertools.repeat(["Được."] * 8)):
+            print(len(margins), flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
 """
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    command = [sys.executable, "-c", script]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def test_workers_end_with_a_parent_that_is_killed(tiny_run):
+    parent = scoring(tiny_run, "")
     assert parent.stdout.readline() == b"8\n"
     parent.kill()
-    parent.communicate(timeout=60)  # ends when no process holds the pipe any more
+    _, err = parent.communicate(timeout=60)  # ends when no process holds the pipes any more
+    assert err == b""
+
+
+def test_ctrl_c_is_heard_by_the_parent_alone(tiny_run):
+    """Once while the workers import, when the parent goes on, and once while they score, when it does not."""
+    parent = scoring(
+        tiny_run,
+        """
+interrupt = signal.signal(signal.SIGINT, lambda *_: signal.signal(signal.SIGINT, interrupt))
+print("started", flush=True)
+""",
+    )
+    assert parent.stdout.readline() == b"started\n"
+    os.killpg(parent.pid, signal.SIGINT)
+    assert parent.stdout.readline() == b"8\n"
+    os.killpg(parent.pid, signal.SIGINT)
+    out, err = parent.communicate(timeout=60)
+    assert out.endswith(b"interrupted\n") and err == b"" and parent.returncode == 0
 
 
 def test_without_being_asked_only_a_large_file_is_shared(claims_csv, tiny_run, cpu, monkeypatch):

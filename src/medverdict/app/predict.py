@@ -31,8 +31,9 @@ from medverdict.predict.stream import (
 from medverdict.predict.workers import score_apart
 from medverdict.records import Verdict
 
-# Rows from which several GPUs are used without being asked for. On an H200 (docs/performance.md) a base was loaded in
-# 14.6 s, 9,833 claims were scored in one: a second GPU saves half of the scoring and costs another loading.
+# Rows from which several GPUs are used without being asked for: arithmetic, not measured. On an H200 a base was loaded
+# in 14.6 s, 9,833 claims were scored in one (docs/performance.md): a second GPU costs another loading and saves half of
+# the scoring at best. Measured, with one tokenising thread, two scored 1.31 times as fast as one (docs/scale.md).
 ROWS_WORTH_WORKERS = 300_000
 
 
@@ -67,6 +68,9 @@ def predict(file: Path, options: PredictOptions | None = None) -> Predicted:
     A cut leaves a journal beside the output, and the same call goes on from it; the output appears when it is
     whole. Raises DataError for a file or a row that cannot be judged, before any is scored, RunError when the
     output exists or the run cannot be used, GateError when the run does not answer as measured.
+
+    Several devices are worked for by processes that import the calling script anew: it needs
+    `if __name__ == "__main__":` around what it does.
     """
     options = options or PredictOptions()
     table, place = open_table(file), PLACES[options.format]
