@@ -92,3 +92,4 @@ def show(evaluated: Evaluated, seconds: float) -> None:
     result_console.print(
         f"report: {evaluated.folder / 'report.html'} ({seconds / 60:.1f} minutes)", markup=False, soft_wrap=True
     )
+    say(f"next: medverdict mistakes {evaluated.folder}")
