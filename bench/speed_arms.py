@@ -380,8 +380,11 @@ def run_unsloth(arm: str, options: argparse.Namespace, gate: Gate) -> None:
     UNSLOTH_SITE may name a folder of packages for this arm alone: it wants another TRL than the newest.
     """
     sys.path[:0] = [folder for folder in [os.environ.get("UNSLOTH_SITE", "")] if folder]
-    from trl import SFTConfig, SFTTrainer
+    # isort: off
     from unsloth import FastLanguageModel  # first, because it patches what the others import
+
+    from trl import SFTConfig, SFTTrainer
+    # isort: on
 
     folder = Path(options.scratch) / "base"
     make_model(options, "bf16").save_pretrained(folder)

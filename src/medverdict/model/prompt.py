@@ -59,11 +59,7 @@ class Encoder:
             if end_id is None:
                 raise RecipeError(f"recipe {recipe.name}: append_eos is true but this base has no end token.")
             self._end = (end_id,)
-
-    @property
-    def _room(self) -> int:
-        """Tokens that a prompt may have."""
-        return self._recipe.max_length - max(map(len, self._answers.values())) - len(self._end)
+        self._room = recipe.max_length - max(map(len, self._answers.values())) - len(self._end)
 
     @property
     def label_ids(self) -> tuple[int, int]:
