@@ -42,7 +42,7 @@ FOLDER = "medverdict"  # @param {type:"string"}
 # %% [markdown]
 # | tham số | nghĩa |
 # |---|---|
-# | `SOURCE` | địa chỉ `git+https://…`, hoặc file `.whl`/`.zip` của medverdict; để trống thì tải file lên |
+# | `SOURCE` | đường dẫn file `.whl`/`.zip` của medverdict trên Drive, hoặc `git+https://…`; để trống thì tải file lên |
 # | `RECIPE`, `BASE` | công thức huấn luyện, mô hình nền |
 # | `CLAIMS` | `ours`: câu có sẵn; `upload`: tải CSV lên; hoặc đường dẫn tới CSV trên Drive (cột `claim,label`) |
 # | `KNOWLEDGE` | thư mục có `ViMedical_Disease.csv`, `ViMedNER.jsonl`, để dựng lại dữ liệu của v4; có thể để trống |
@@ -99,7 +99,10 @@ os.chdir(WORK)
 # %% [markdown]
 # ## 3. Cài đặt
 #
-# PyTorch của Colab được giữ nguyên. *Colab's own PyTorch is left alone.*
+# PyTorch của Colab được giữ nguyên. File `.whl`: chạy `python3 -m pip wheel --no-deps -w dist .` trong thư mục mã nguồn
+# rồi chép lên Drive; file `.zip` do `git archive` tạo ra cũng được.
+#
+# *Colab's own PyTorch is left alone. That command in the repository makes the .whl; a .zip by git archive does too.*
 
 # %%
 import importlib

@@ -66,6 +66,21 @@ def test_a_mistyped_name_is_answered_with_the_nearest(run, typed, meant):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (
+            ["predict", "test.csv", "--format", "submision"],
+            "Invalid value for '--format': 'submision' is not one of 'columns', 'submission'.",
+        ),
+        (["train", "v6", "--data", "x", "--out", "y", "--engine", "fst"], "Invalid value for '--engine': 'fst' is not"),
+    ],
+)
+def test_a_mistyped_choice_is_answered_in_plain_words(run, typed, told):
+    code, _, err = run(*typed)
+    assert code == 2 and told in err
+
+
 def test_nothing_is_suggested_where_nothing_is_near():
     assert did_you_mean("xyz", ["v6", "quickstart"]) == ""
     assert did_you_mean("", ["v6"]) == ""

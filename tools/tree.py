@@ -25,7 +25,7 @@ BESIDE = (
     ("examples/", "predicting with Ray Data, serving with vLLM"),
     ("bench/", "speed of training, scoring and serving; checks that need a GPU"),
     ("notebooks/", "the Colab notebook and its source"),
-    ("tools/", "write the lock files, this tree, the results page and the notebook"),
+    ("tools/", "write the lock files, this tree, the results page and the notebook; ask for known vulnerabilities"),
     ("docs/", "guides, results, performance, scale, reliability, data, serving, Python API, a worked example, the log"),
 )
 

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer.core
 from typer import Context
 
+from medverdict.errors import without_mark
+
 SECTIONS = {
     "start": {"quickstart": "the whole job on this machine, end to end"},
     "data": {
@@ -44,6 +46,14 @@ SECTIONS = {
 
 class SectionedGroup(typer.core.TyperGroup):
     """Lists commands by purpose, one line each, so that the list fits one screen."""
+
+    def invoke(self, ctx: Context) -> object:  # type: ignore[override]  # typer keeps its own click
+        """Run a command; what typer has against an option is said in plain words."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = without_mark(error.message)
+            raise
 
     def list_commands(self, ctx: Context) -> list[str]:  # type: ignore[override]  # typer keeps its own click
         """In the order of `SECTIONS`; what stands in none of them comes last."""

@@ -18,7 +18,7 @@ Abstain = Annotated[bool, typer.Option("--abstain", help="Answer ABSTAIN where t
 
 def verify(
     claims: Annotated[
-        list[str] | None, typer.Argument(metavar="CLAIM", help="Claims; without any, one a line from stdin.")
+        list[str] | None, typer.Argument(metavar="CLAIM", help="Claims; - or none: one a line from stdin.")
     ] = None,
     run: Run = None,
     abstain: Abstain = False,
@@ -28,7 +28,7 @@ def verify(
 
     Example: medverdict verify "Bệnh lao lây qua đường hô hấp."
     """
-    asked = claims or claims_of_stdin()
+    asked = claims if claims and claims != ["-"] else claims_of_stdin()
     from medverdict.app.verify import verify as job
 
     answers = job(asked, run, abstain)

@@ -58,6 +58,11 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(near[:2])}?" if near else ""
 
 
+def without_mark(message: str) -> str:
+    """A message of pydantic's without the mark that it sets before the text of a ValueError."""
+    return message.removeprefix("Value error, ")
+
+
 NOT_ADVICE = (
     "Research aid, not medical advice. The model judges from memory and can be confidently wrong; "
     "our claims were written by an AI and not reviewed by clinicians."

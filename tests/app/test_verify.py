@@ -47,6 +47,7 @@ def test_several_claims_and_stdin_come_back_in_their_order(run):
     assert [a["claim"] for a in answers] == claims
     assert all(set(a) == {"claim", "verdict", "p_true"} and 0 <= a["p_true"] <= 1 for a in answers)
     assert json.loads(run("--json", stdin="\n\n".join(claims))[1]) == answers
+    assert json.loads(run("-", "--json", stdin="\n\n".join(claims))[1]) == answers
 
 
 def test_it_abstains_only_when_asked_to(run, tiny_run):

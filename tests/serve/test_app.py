@@ -48,7 +48,7 @@ def test_it_abstains_only_when_asked_to(address):
 
 
 REFUSED = [
-    ({}, 422, "either claim"),
+    ({}, 422, "body: expected either claim"),
     ({"claim": "a", "claims": ["b"]}, 422, "either claim"),
     ({"claims": []}, 422, "claims"),
     ({"claims": "a"}, 422, "claims"),

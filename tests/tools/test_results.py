@@ -30,6 +30,12 @@ def test_every_figure_in_a_document_comes_from_the_stored_results(name):
     assert fill(text, stored_results(), LANGUAGES[name], docs) == text, "run `make results`"
 
 
+def test_every_system_has_a_vietnamese_name():
+    results = stored_results() or {"rows": [], "runs": [], "names_vi": {}}
+    shown = {row["system"] for row in [*results["rows"], *results["runs"]]}
+    assert shown <= set(results["names_vi"]), "name them in names_vi of docs/results.json, and run `make results`"
+
+
 def test_the_page_tells_measured_from_published_and_predicted():
     page = render(TOY)
     assert "| **v6** | 79.2 % | 76.9–81.4 % | 61.5 % | 86.0 % | 0.861 | note on v6 |" in page
@@ -73,6 +79,13 @@ def test_tables_have_the_same_numbers_in_both_languages():
     assert [line.split("|")[1:6] for line in english if "toy" in line] == [
         line.split("|")[1:6] for line in vietnamese if "toy" in line
     ]
+
+
+def test_a_table_in_vietnamese_names_systems_in_vietnamese():
+    named = TOY | {"names_vi": {"Keyword rule": "quy tắc từ khóa (Keyword rule)"}}
+    table, english = (fill("<!-- table: toy --><!-- /table -->", named, language) for language in ("vi", "en"))
+    assert "| quy tắc từ khóa (Keyword rule) | 72.2 % |" in table and "| v6 | 79.2 % |" in table
+    assert "| Keyword rule | 72.2 % |" in english
 
 
 def test_filling_twice_changes_nothing():

@@ -9,6 +9,7 @@ from time import monotonic
 
 import torch
 
+from medverdict.console import say
 from medverdict.data.prepare import load_prepared
 from medverdict.data.where import select
 from medverdict.errors import RecipeError
@@ -20,7 +21,7 @@ from medverdict.records import Record
 from medverdict.train.choose import choose_engine
 from medverdict.train.engine import EngineChoice
 from medverdict.train.padding import fill_up
-from medverdict.train.probe import Forecast, probe_training
+from medverdict.train.probe import PROBED_STEPS, Forecast, probe_training
 from medverdict.train.run import make_deterministic
 
 _GIB = 2**30
@@ -85,6 +86,7 @@ def plan(recipe_name: str, data: Path, options: PlanOptions) -> TrainingPlan:
     splits, _ = load_prepared(data)
     train_rows, dev_rows = (select(splits[name], options.where) for name in ("train", "dev"))
     placement = choose_placement(options.precision)
+    say(f"running up to {PROBED_STEPS} steps of {recipe.name} on {placement.device_name}")
     started = monotonic()
     make_deterministic()
     base = fetch(recipe.base, over_budget=options.over_budget)

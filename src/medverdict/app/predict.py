@@ -88,8 +88,7 @@ def predict(file: Path, options: PredictOptions | None = None) -> Predicted:
     if options.devices is None and rows - done < ROWS_WORTH_WORKERS:
         devices = devices[:1]
     try:
-        with progress(file.name, rows) as bar, scorer(folder, loaded, devices, bar.advance) as score:
-            bar.advance(done)
+        with progress(file.name, rows, done) as bar, scorer(folder, loaded, devices, bar.advance) as score:
             score_rows(loaded, table, journal, done, score)
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or a polite kill
         say(f"what is scored is kept in {journal.path}; the same command goes on from there")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from medverdict.app.evaluation import evaluate, evaluation_of
-from medverdict.errors import RunError
+from medverdict.errors import DataError, RunError
 from medverdict.evaluate.report import BASELINES, PREDICTIONS
 from medverdict.files import read_records
-from medverdict.predict.load import MANIFEST
+from medverdict.predict.load import MANIFEST, read_run
 from medverdict.records import Prediction
 
 BASELINE = "baseline:"
@@ -17,7 +17,8 @@ BASELINE = "baseline:"
 def evaluation_folder(where: Path, data: Path | None = None) -> Path:
     """The folder with the stored predictions of a run, or `where` itself if it is one.
 
-    With `data`, a run that was not evaluated on it yet is evaluated now. Raises RunError, naming the candidates,
+    An evaluation stands inside its run, or was put beside it, as `quickstart` does. With `data`, a run that was not
+    evaluated on it yet is evaluated now. Raises RunError, naming the candidates,
     when there is no evaluation or more than one to choose from.
     """
     if (where / PREDICTIONS).is_file():
@@ -27,13 +28,30 @@ def evaluation_folder(where: Path, data: Path | None = None) -> Path:
     if data is not None:
         folder = evaluation_of(where, data)
         return folder if (folder / PREDICTIONS).is_file() else evaluate(where, data).folder
-    found = sorted(path.parent for path in where.glob(f"evaluations/*/{PREDICTIONS}"))
+    found = sorted(path.parent for path in where.glob(f"evaluations/*/{PREDICTIONS}")) + beside(where)
     if len(found) == 1:
         return found[0]
     if found:
         listed = ", ".join(str(folder) for folder in found)
         raise RunError(f"{where}: evaluated on {len(found)} sets; name one of {listed}, or give the data file.")
-    raise RunError(f"{where}: not evaluated yet. Run `medverdict evaluate {where} DATA` first, or give the data file.")
+    raise RunError(
+        f"{where}: no evaluation in it or beside it. Run `medverdict evaluate {where} DATA` first, or name the folder "
+        f"that its --out wrote, the one with {PREDICTIONS}."
+    )
+
+
+def beside(run: Path) -> list[Path]:
+    """Folders next to a run's that hold its predictions."""
+    run_id = read_run(run).id
+    return sorted(path.parent for path in run.resolve().parent.glob(f"*/{PREDICTIONS}") if predicts(path, run_id))
+
+
+def predicts(path: Path, run_id: str) -> bool:
+    """Whether these are a run's predictions; a file that is damaged or of another kind is nobody's."""
+    try:
+        return any(prediction.run == run_id for prediction in read_records(path, Prediction)[:1])
+    except DataError:
+        return False
 
 
 def stored_predictions(where: Path, data: Path | None = None) -> list[Prediction]:

@@ -32,7 +32,7 @@ class Context(Record):
     history: tuple[HistoryRow, ...] = ()
     """Of the training, thinned to a few hundred steps; evaluated steps all stay."""
     peeks: tuple[Peek, ...] = ()
-    """Looks at this test set so far, this one included; empty where it is not marked as test."""
+    """Looks at this test file so far, by any run, this one included; empty where it is not marked as test."""
     commands: tuple[str, ...] = ()
     """What was typed to get here."""
 

@@ -265,7 +265,8 @@ def made_sheet(report: Report) -> Sheet:
         facts.append(("Audit", "; ".join(f"{name}: {count:,}" for name, count in context.audit.counts.items())))
         facts += [("Audit warning", warning) for warning in context.audit.warnings]
     if context.peeks:
-        facts.append(("Looks at this test set", f"{len(context.peeks)}, the first on {context.peeks[0].when}"))
+        looks = f"{len(context.peeks)}, the first on {context.peeks[0].when}; a copy in another folder is counted apart"
+        facts.append(("Looks at this test file", looks))
     facts += [("Command", command) for command in context.commands]
     facts += [(f"sha256 of {name}", digest) for name, digest in report.files.items()]
     return Sheet("How it was made", "", ("", ""), tuple(facts))

@@ -151,7 +151,8 @@ def _provenance(report: Report) -> list[str]:
     if context.peeks:
         times = len(context.peeks)
         found.append(
-            f"This test set has been looked at {'once' if times == 1 else f'{times} times'}, this time included"
+            f"This test file has been looked at {'once' if times == 1 else f'{times} times'}, by any run and this time "
+            "included (a copy in another folder is counted apart)"
             + ("." if times == 1 else "; each further look makes its figures a little too hopeful.")
         )
     return found

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import certifi
 import httpx
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from medverdict.console import progress_console
+from medverdict.console import Bars
 from medverdict.errors import RunError
 from medverdict.files import disk_error, sha256_file
 
@@ -151,7 +151,7 @@ def _continue(client: httpx.Client, url: str, part: Path, headers: Mapping[str, 
 
 
 @contextmanager
-def _bar(name: str, start: int, total: int | None) -> Iterator[Progress]:
+def _bar(name: str, start: int, total: int | None) -> Iterator[Bars]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
@@ -160,6 +160,6 @@ def _bar(name: str, start: int, total: int | None) -> Iterator[Progress]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=progress_console) as bar:
+    with Bars(*columns) as bar:
         bar.add_task(name, total=total, completed=start)
         yield bar

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 import medverdict
-from medverdict.errors import NOT_ADVICE, DataError
+from medverdict.errors import NOT_ADVICE, DataError, without_mark
 from medverdict.evaluate.calibrate import judge
 from medverdict.predict.answer import checked, from_margins
 from medverdict.predict.load import LoadedRun
@@ -133,7 +133,7 @@ def _add_refusals(app: FastAPI) -> None:
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         fault = error.errors()[0]
         where = " ".join(map(str, fault["loc"]))
-        return refuse(422, f'{where}: {fault["msg"]}. Expected JSON such as {{"claims": ["…", "…"]}}.')
+        return refuse(422, f'{where}: {without_mark(fault["msg"])}. Expected JSON such as {{"claims": ["…", "…"]}}.')
 
     @app.exception_handler(HTTPException)
     async def failed(request: Request, error: HTTPException) -> JSONResponse:

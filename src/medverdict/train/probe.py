@@ -10,6 +10,7 @@ from time import monotonic
 
 import torch
 
+from medverdict.console import progress
 from medverdict.model.prompt import Example
 from medverdict.model.verifier import Verifier
 from medverdict.predict.score import score_margins
@@ -90,7 +91,11 @@ def probe_training(
     position = Position(recipe.batch_size)
     batches = [[examples[row] for row in step_rows(n, plan, recipe.seed)] for n in probed_steps(plan, probed)]
     batches.sort(key=lambda batch: -sum(len(example.ids) for example in batch))
-    timed = [time_step(verifier, engine, batch, position) for batch in batches]
+    timed = []
+    with progress(f"probe, {len(batches)} steps", sum(map(len, batches))) as bar:
+        for batch in batches:
+            timed.append(time_step(verifier, engine, batch, position))
+            bar.advance(len(batch))
     if len(timed) > 1:
         timed = timed[1:]  # the very first also pays for what a device does once
     mean = [statistics.fmean(getattr(t, name) for t in timed) for name in ("first", "capture", "steady")]

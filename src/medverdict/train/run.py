@@ -133,8 +133,7 @@ def run_training(
     stored = newest_checkpoint(work, identity, world)
     session = go_on(stored, verifier, engine, dev, identity) if stored else begin(verifier, engine, dev, identity)
     plan = plan_steps(len(examples), job.recipe)
-    with progress("train", plan.rows_seen) as bar:
-        bar.advance(plan.rows_after(session.position.step))
+    with progress("train", plan.rows_seen, plan.rows_after(session.position.step)) as bar:
 
         def after_step(row: HistoryRow) -> None:
             bar.advance(row.rows - plan.rows_after(row.step - 1))
