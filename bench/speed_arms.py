@@ -12,6 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+if "--arm=unsloth" in sys.argv:  # it patches transformers and TRL as it is imported: before both
+    # UNSLOTH_SITE may name a folder of packages for this arm alone: it wants another TRL than the newest.
+    sys.path[:0] = [folder for folder in [os.environ.get("UNSLOTH_SITE", "")] if folder]
+    import unsloth  # noqa: F401
+
 import torch
 
 from medverdict.model.lora import add_lora
@@ -375,16 +380,9 @@ def run_trl(arm: str, options: argparse.Namespace, gate: Gate) -> None:
 
 
 def run_unsloth(arm: str, options: argparse.Namespace, gate: Gate) -> None:
-    """Unsloth's patched model in TRL's trainer, padded to the batch; dropout .1 as v5 has it.
-
-    UNSLOTH_SITE may name a folder of packages for this arm alone: it wants another TRL than the newest.
-    """
-    sys.path[:0] = [folder for folder in [os.environ.get("UNSLOTH_SITE", "")] if folder]
-    # isort: off
-    from unsloth import FastLanguageModel  # first, because it patches what the others import
-
+    """Unsloth's patched model in TRL's trainer, padded to the batch; dropout .1 as v5 has it."""
     from trl import SFTConfig, SFTTrainer
-    # isort: on
+    from unsloth import FastLanguageModel
 
     folder = Path(options.scratch) / "base"
     make_model(options, "bf16").save_pretrained(folder)

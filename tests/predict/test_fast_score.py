@@ -51,6 +51,16 @@ def test_margins_are_those_of_the_plain_twin(tiny_base, toy_recipe, cpu, texts, 
     assert ((fast > 0) == (plain > 0)).all()
 
 
+def test_slices_whose_tokens_are_made_ahead_change_nothing(verifier, texts, monkeypatch):
+    whole = score_margins(verifier, texts)
+    monkeypatch.setattr(score, "CLAIMS_A_SLICE", 7)  # and so the last one is short
+    told: list[int] = []
+    assert np.abs(score_margins(verifier, texts, told.append) - whole).max() < EXACT
+    assert sum(told) == len(texts)
+    with pytest.raises(DataError, match="raise max_length"):  # in a slice behind the first
+        score_margins(verifier, [*texts, "dài " * 9999])
+
+
 def test_half_precision_stays_inside_its_rounding(tiny_base, toy_recipe, cpu, texts):
     def margins(precision, judge):
         verifier = Verifier.load(tiny_base, toy_recipe, Placement(torch.device("cpu"), precision))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -12,11 +13,13 @@ from torch import Tensor
 from medverdict.evaluate.calibrate import judge
 from medverdict.model.fast_body import fast_body, why_not
 from medverdict.model.fast_layout import Layout, common_prefix, lay_out, shape_of
-from medverdict.model.prompt import Example
+from medverdict.model.prompt import Encoder, Example
 from medverdict.model.verifier import Verifier
 from medverdict.records import Calibration, Claim, Prediction
 
 TOKENS_A_BATCH = {"cpu": 1024, "cuda": 32768}
+CLAIMS_A_SLICE = 4096
+"""Tokenised at a time, so that the device need not wait for the tokens of all."""
 
 Advance = Callable[[int], None]
 """Told after each batch how many rows were scored."""
@@ -25,16 +28,15 @@ Advance = Callable[[int], None]
 def score_margins(verifier: Verifier, claims: Sequence[str], advance: Advance = lambda rows: None) -> np.ndarray:
     """Margins (n,) in float64, in the order of the claims; those of `plain_margins` to rounding.
 
-    Rows are sorted by length; the prompt's constant start is computed once a batch, no padding reaches a linear
-    layer, and the last layer goes on at one position a row. The answer of a row does not depend on its neighbours,
-    beyond rounding. Weights are the model's of this moment. A model that the fast body does not know is scored by
-    `plain_margins`.
+    Rows are sorted by length, slice by slice; the prompt's constant start is computed once a batch, no padding
+    reaches a linear layer, and the last layer goes on at one position a row. The answer of a row does not depend on
+    its neighbours, beyond rounding. Weights are the model's of this moment. A model that the fast body does not know
+    is scored by `plain_margins`.
     """
     if why_not_fast(verifier):
         return plain_margins(verifier, claims, advance)
-    rows = [Example((*prompt, 0), 1) for prompt in verifier.encoder.prompts_ids(claims)]
-    margins = np.zeros(len(rows))
-    for batch, found in fast_batches(verifier, rows):
+    margins = np.zeros(len(claims))
+    for batch, found in fast_batches(verifier, tokenised(verifier.encoder, claims)):
         margins[batch] = found.numpy()
         advance(len(batch))
     return margins
@@ -58,20 +60,39 @@ def plain_margins(verifier: Verifier, claims: Sequence[str], advance: Advance = 
     return margins
 
 
-@torch.no_grad()
-def fast_batches(verifier: Verifier, rows: Sequence[Example]) -> Iterator[tuple[list[int], Tensor]]:
-    """Row numbers of a batch and their margins (fp32, CPU); while the device works on one, the next is laid out.
+def tokenised(encoder: Encoder, claims: Sequence[str]) -> Iterator[tuple[int, list[Example]]]:
+    """The number of a slice's first claim and its rows, while a thread makes the tokens of the slice behind it.
 
-    `rows` end with one token whose place stands for the answer's.
+    Rows end with one token whose place stands for the answer's.
     """
+
+    def rows_from(start: int) -> list[Example]:
+        prompts = encoder.prompts_ids(claims[start : start + CLAIMS_A_SLICE])
+        return [Example((*prompt, 0), 1) for prompt in prompts]
+
+    with ThreadPoolExecutor(1) as thread:
+        ahead = thread.submit(rows_from, 0)
+        for start in range(0, len(claims), CLAIMS_A_SLICE):
+            rows = ahead.result()
+            ahead = thread.submit(rows_from, start + CLAIMS_A_SLICE)
+            yield start, rows
+
+
+@torch.no_grad()
+def fast_batches(
+    verifier: Verifier, slices: Iterable[tuple[int, Sequence[Example]]]
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Row numbers of a batch and their margins (fp32, CPU); while the device works on one, the next is laid out."""
     waiting: deque[tuple[list[int], _Margins]] = deque()
-    prefix = common_prefix(rows) if rows else 0
-    lengths = [len(row.ids) - 1 for row in rows]
-    for batch in length_batches(lengths, TOKENS_A_BATCH[verifier.placement.device.type]):
-        waiting.append((batch, _Margins(_fast_margins(verifier, [rows[i] for i in batch], prefix))))
-        if len(waiting) > 1:
-            numbers, margins = waiting.popleft()
-            yield numbers, margins.arrived()
+    for first, rows in slices:
+        prefix = common_prefix(rows)
+        lengths = [len(row.ids) - 1 for row in rows]
+        for batch in length_batches(lengths, TOKENS_A_BATCH[verifier.placement.device.type]):
+            margins = _Margins(_fast_margins(verifier, [rows[i] for i in batch], prefix))
+            waiting.append(([first + i for i in batch], margins))
+            if len(waiting) > 1:
+                numbers, earlier = waiting.popleft()
+                yield numbers, earlier.arrived()
     for numbers, margins in waiting:
         yield numbers, margins.arrived()
 
