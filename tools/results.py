@@ -7,7 +7,7 @@
 
 docs/results.json:
     intro        text under the title of docs/results.md
-    tests        [{name, title, about}], in the order of the page
+    tests        [{name, title, about}], in the order of the page; with in_order, rows keep theirs
     rows         [{test, system, kind, note, accuracy: [value, low, high], hard, easy, auc}]: kind is baseline,
                  published or measured; percentages are 0 to 100; low and high are null, hard, easy and auc null or
                  absent where nobody measured them
@@ -83,8 +83,14 @@ def render(results: dict[str, Any]) -> str:
 
 
 def rows_of(results: dict[str, Any], test: str) -> list[dict[str, Any]]:
-    """The rows of one test, the lowest accuracy first."""
-    return sorted((row for row in results["rows"] if row["test"] == test), key=lambda row: row["accuracy"][0])
+    """The rows of one test, the lowest accuracy first, or in their own order where the test says so."""
+    rows = [row for row in results["rows"] if row["test"] == test]
+    return rows if in_order(results, test) else sorted(rows, key=lambda row: row["accuracy"][0])
+
+
+def in_order(results: dict[str, Any], test: str) -> bool:
+    """Whether the rows of a test are steps of one thing."""
+    return any(told["name"] == test and told.get("in_order", False) for told in results["tests"])
 
 
 def score_line(row: dict[str, Any]) -> str:
@@ -169,9 +175,11 @@ def figure(results: dict[str, Any] | None, address: str) -> str | None:
 def table(results: dict[str, Any] | None, name: str, language: str) -> str | None:
     """The rows of a test, or the runs, as a table in a language; None where there is none."""
     words = WORDS[language]
-    rows = [] if results is None else results["runs"] if name == "runs" else rows_of(results, name)[::-1]
+    rows = [] if results is None else results["runs"] if name == "runs" else rows_of(results, name)
     if not rows:
         return None
+    if results is not None and name != "runs" and not in_order(results, name):
+        rows = rows[::-1]
     fields, head = (RUN_FIELDS, words["runs"]) if name == "runs" else (FIELDS, words["scores"])
     shown = [field for key, field in fields.items() if key != "easy"]
     names = (results or {}).get(f"names_{language}", {})

@@ -81,6 +81,17 @@ def test_tables_have_the_same_numbers_in_both_languages():
     ]
 
 
+def test_steps_of_one_thing_keep_their_order_where_the_test_says_so():
+    scores = {"b first": 70.0, "a second": 60.0, "c third": 65.0}
+    told = {"name": "steps", "title": "Steps", "about": "", "in_order": True}
+    rows = [
+        TOY["rows"][0] | {"test": "steps", "system": name, "accuracy": [score] * 3} for name, score in scores.items()
+    ]
+    stepped = TOY | {"tests": [*TOY["tests"], told], "rows": [*TOY["rows"], *rows]}
+    for page in (render(stepped), fill("<!-- table: steps --><!-- /table -->", stepped, "en")):
+        assert [page.index(name) for name in scores] == sorted(page.index(name) for name in scores)
+
+
 def test_a_table_in_vietnamese_names_systems_in_vietnamese():
     named = TOY | {"names_vi": {"Keyword rule": "quy tắc từ khóa (Keyword rule)"}}
     table, english = (fill("<!-- table: toy --><!-- /table -->", named, language) for language in ("vi", "en"))
