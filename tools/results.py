@@ -16,7 +16,7 @@ docs/results.json:
     sections     [{title, text}] at the end of the page
     chart        name of the test that the chart shows
     chart_label  what that test is, as the end of "accuracy in %, ..."
-    names_vi     {system: what the tables of the Vietnamese guide call it}; without one it keeps its name
+    names_vi     {system or device: what the tables of the Vietnamese guide call it}; without one it keeps its name
 
 In README.md and the guides, what stands between these markers is filled in, in the document's language:
     <!-- figure: TEST/SYSTEM/accuracy --> <!-- /figure -->   or interval, hard, easy, auc
@@ -185,12 +185,8 @@ def table(results: dict[str, Any] | None, name: str, language: str) -> str | Non
     names = (results or {}).get(f"names_{language}", {})
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in rows:
-        cells = [
-            names.get(row["system"], row["system"]),
-            *(field(row) or "–" for field in shown),
-            words[row.get("kind", "measured")],
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        cells = [row["system"], *(field(row) or "–" for field in shown), words[row.get("kind", "measured")]]
+        lines.append(f"| {' | '.join(names.get(cell, cell) for cell in cells)} |")
     return "\n".join(lines)
 
 

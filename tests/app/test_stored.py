@@ -45,7 +45,7 @@ def test_what_stands_beside_a_run_and_is_not_its_own_is_left_alone(job):
 
 def test_two_evaluations_are_both_named_and_none_is_guessed(job):
     shutil.copytree(job / "report", job / "report-2")
-    with pytest.raises(RunError, match="evaluated on 2 sets") as told:
+    with pytest.raises(RunError, match="has 2 evaluations") as told:
         evaluation_folder(job / "run")
     assert str(job / "report") in str(told.value) and str(job / "report-2") in str(told.value)
 

@@ -17,9 +17,9 @@ BASELINE = "baseline:"
 def evaluation_folder(where: Path, data: Path | None = None) -> Path:
     """The folder with the stored predictions of a run, or `where` itself if it is one.
 
-    An evaluation stands inside its run, or was put beside it, as `quickstart` does. With `data`, a run that was not
-    evaluated on it yet is evaluated now. Raises RunError, naming the candidates,
-    when there is no evaluation or more than one to choose from.
+    An evaluation stands inside its run, or was put beside it, as `quickstart` does. With `data`, a run that holds no
+    evaluation on it yet is evaluated now. Raises RunError, naming the candidates, when there is no evaluation or more
+    than one to choose from.
     """
     if (where / PREDICTIONS).is_file():
         return where
@@ -33,7 +33,7 @@ def evaluation_folder(where: Path, data: Path | None = None) -> Path:
         return found[0]
     if found:
         listed = ", ".join(str(folder) for folder in found)
-        raise RunError(f"{where}: evaluated on {len(found)} sets; name one of {listed}, or give the data file.")
+        raise RunError(f"{where}: has {len(found)} evaluations; name one of {listed}, or give the data file.")
     raise RunError(
         f"{where}: no evaluation in it or beside it. Run `medverdict evaluate {where} DATA` first, or name the folder "
         f"that its --out wrote, the one with {PREDICTIONS}."
