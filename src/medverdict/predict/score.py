@@ -31,7 +31,7 @@ def score_margins(verifier: Verifier, claims: Sequence[str], advance: Advance = 
     Rows are sorted by length, slice by slice; the prompt's constant start is computed once a batch, no padding
     reaches a linear layer, and the last layer goes on at one position a row. The answer of a row does not depend on
     its neighbours, beyond rounding. Weights are the model's of this moment. A model that the fast body does not know
-    is scored by `plain_margins`.
+    is scored by `plain_margins`. Raises DataError for a claim that is too long, when its slice is reached.
     """
     if why_not_fast(verifier):
         return plain_margins(verifier, claims, advance)
