@@ -246,6 +246,9 @@ class Run(Record):
     """Step whose weights were kept."""
     seconds: float
     """Wall time of training with its evaluations."""
+    peak_bytes: int | None = None
+    """Memory that torch held at most while training, fragments included, in the process that finished it; None on a
+    CPU, for a mean of runs, and in runs written before."""
     calibration: Calibration
     """Temperature and threshold from dev."""
     zero_shot: Calibration

@@ -11,13 +11,15 @@ from xml.etree import ElementTree
 import pytest
 from judged import judged, toy_run
 
+import medverdict
 from medverdict.errors import NOT_ADVICE, DataError
 from medverdict.evaluate.baselines import TFIDF, ZERO_SHOT
 from medverdict.evaluate.records import Context, Peek, Report
 from medverdict.evaluate.report import ReportInput, rebuild_report, slim, write_report
 from medverdict.files import read_record
-from medverdict.records import Audit, AuditPair, HistoryRow, Prediction
+from medverdict.records import Audit, AuditPair, HistoryRow, Prediction, Run
 
+SHIPPED = Path(medverdict.__file__).parent / "shipped"
 EXPECTED = ["baselines.jsonl", "dev-predictions.jsonl", "predictions.jsonl", "report.html", "report.json", "report.md"]
 
 
@@ -133,6 +135,15 @@ def test_one_class_is_undefined_and_not_an_accuracy(tmp_path: Path) -> None:
 def test_a_handful_of_rows_still_makes_a_report(n: int, tmp_path: Path) -> None:
     bare = ReportInput(predictions=tuple(toy_run(n)), context=Context(data="d", data_sha256=""))
     assert write_report(bare, tmp_path).n == n
+
+
+def test_the_peak_of_memory_is_told_where_it_is_known(tmp_path: Path) -> None:
+    run = read_record(next(SHIPPED.glob("*/run.json")), Run)
+    for name, peak in (("unknown", None), ("known", 3_286_000_000)):
+        write_report(given(run=run.model_copy(update={"peak_bytes": peak})), tmp_path / name)
+    pages = {name: (tmp_path / name / "report.md").read_text(encoding="utf-8") for name in ("unknown", "known")}
+    assert f"{run.precision}, at most 3.1 GiB of GPU memory" in pages["known"]
+    assert "GPU memory" not in pages["unknown"]
 
 
 def test_leaks_overrides_and_looks_are_repeated(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ def test_every_byte_of_it_is_the_measured_one_and_small_enough_to_ship():
     assert run.parameters <= LIMIT
     assert sum(path.stat().st_size for path in folder.rglob("*")) < 60e6
     assert run.overrides == (), "no gate was opened for it"
+    assert run.peak_bytes is None, "written before it was counted"
 
 
 def test_none_of_its_golden_rows_is_of_the_frozen_test():

@@ -10,6 +10,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from killing import Trained, Way, survive, train_apart
 from medverdict.model.bases import fetch
 from medverdict.model.verifier import Verifier
+from medverdict.predict.load import read_run
 from medverdict.records import Split
 from medverdict.train.fast import FastEngine
 from medverdict.train.loop import start_training, train_steps
@@ -58,6 +59,8 @@ def test_killed_or_not_and_in_whatever_process_the_bytes_are_the_same(big_job, t
     training, way = big_job(**HARD), Way(engine, "cuda", precision, "5")
     expected = train_apart(training, tmp_path / "first", way)
     assert train_apart(training, tmp_path / "second", way) == expected
+    first = read_run(tmp_path / "first")
+    assert first.peak_bytes > 2 * first.parameters, "the base at least, two bytes a weight"
     seed = random.randrange(10**6)
     runs, deaths = survive(training, tmp_path, way, 3, seed)
     print(f"\n{torch.cuda.get_device_name()}, torch {torch.__version__}, {engine}, {precision}, seed {seed}:")

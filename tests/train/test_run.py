@@ -4,10 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from killing import Trained
 from medverdict.errors import GateError, RunError
 from medverdict.files import read_records, sha256_file
+from medverdict.model.precision import Placement
 from medverdict.model.prompt import Encoder
-from medverdict.predict.load import load_run
+from medverdict.model.verifier import Verifier
+from medverdict.predict.load import load_run, read_run
 from medverdict.predict.score import score_margins
 from medverdict.records import HistoryRow, Prediction
 from medverdict.train.run import check_supervision, train_run
@@ -41,6 +44,27 @@ def test_two_trainings_write_the_same_bytes(job, cpu, tmp_path, method):
     weights = "adapter_model.safetensors" if method == "lora" else "model.safetensors"
     assert sha256_file(tmp_path / "a" / weights) == sha256_file(tmp_path / "b" / weights)
     assert sha256_file(tmp_path / "a" / "dev.jsonl") == sha256_file(tmp_path / "b" / "dev.jsonl")
+
+
+def test_the_peak_of_memory_is_counted_from_before_the_base_and_decides_nothing(job, cpu, tmp_path, monkeypatch):
+    """A counter as a GPU has one; a CPU has none."""
+    plain, calls, load = train_run(job(), cpu, tmp_path / "cpu"), [], Verifier.load
+    monkeypatch.setattr(Placement, "reset_peak", lambda self: calls.append("reset"))
+    monkeypatch.setattr(Verifier, "load", lambda *given: calls.append("base") or load(*given))
+    monkeypatch.setattr(Placement, "peak_bytes", lambda self: calls.append("peak") or 5 * 2**30)
+    counted = train_run(job(), cpu, tmp_path / "gpu")
+    assert calls == ["reset", "base", "peak"]
+    assert plain.peak_bytes is None and read_run(tmp_path / "gpu").peak_bytes == 5 * 2**30
+    assert counted.id == plain.id and Trained.of(tmp_path / "gpu") == Trained.of(tmp_path / "cpu")
+
+
+def test_a_run_written_before_peaks_were_counted_still_loads(job, cpu, tmp_path):
+    run = train_run(job(), cpu, tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    del manifest["peak_bytes"]
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    assert load_run(tmp_path / "run", cpu).run == run
 
 
 def test_zero_shot_trains_nothing_and_is_calibrated_all_the_same(job, cpu, tmp_path):
@@ -125,8 +149,6 @@ def test_the_budget_counts_base_and_adapter_together_and_an_override_is_kept(job
 
 
 def test_supervision_is_checked_row_by_row(tiny_base, toy_recipe, toy_claims, cpu):
-    from medverdict.model.verifier import Verifier
-
     encoder = Verifier.load(tiny_base, toy_recipe, cpu).encoder
     wrong = encoder.example(toy_claims[0].text, "TRUE")
     check_supervision(encoder, toy_claims[1], wrong)

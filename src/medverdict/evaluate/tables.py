@@ -246,12 +246,13 @@ def made_sheet(report: Report) -> Sheet:
     ]
     if run:
         kept = f"{run.steps:,} steps, kept step {run.best_step:,}, {run.seconds:,.0f} s"
+        held = "" if run.peak_bytes is None else f", at most {run.peak_bytes / 2**30:.1f} GiB of GPU memory"
         facts += [
             ("Run", run.id),
             ("Recipe", f"{run.recipe.name} ({run.recipe_sha256[:12]}), seed {run.recipe.seed}"),
             ("Base", f"{run.base.name}, {run.base.source}, revision {run.base.revision}"),
             ("Parameters", f"{run.parameters:,}, of them {run.trained_parameters:,} trained"),
-            ("Training", f"{kept} on {run.device}, {run.precision}"),
+            ("Training", f"{kept} on {run.device}, {run.precision}{held}"),
             ("Rows", ", ".join(f"{name} {count:,}" for name, count in run.rows.items())),
             (
                 "Threshold, temperature",

@@ -41,6 +41,17 @@ class Placement:
             return torch.cuda.get_device_name(self.device)
         return f"{platform.processor() or platform.machine()} CPU, {torch.get_num_threads()} threads"
 
+    def reset_peak(self) -> None:
+        """Count memory from here, without what torch only keeps of work that is done."""
+        if self.device.type == "cuda":
+            torch.cuda.init()  # before it there are no counters to reset
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+    def peak_bytes(self) -> int | None:
+        """Memory that torch held at most since then, fragments included; None on a CPU."""
+        return torch.cuda.max_memory_reserved(self.device) if self.device.type == "cuda" else None
+
 
 def choose_placement(precision: Precision | None = None, device: torch.device | None = None) -> Placement:
     """A device, by default the best one here, and the format it is good at, unless a format is forced.

@@ -67,6 +67,8 @@ class Outcome:
     """Runs whose adapters were averaged into this one."""
     engine: str = ""
     """Which arithmetic of a step was used; empty where nothing was trained."""
+    peak_bytes: int | None = None
+    """Memory that torch held at most, the base included; None on a CPU."""
 
 
 def write_run(folder: Path, job: Job, verifier: Verifier, outcome: Outcome, processes: int = 1) -> Run:
@@ -100,6 +102,7 @@ def write_run(folder: Path, job: Job, verifier: Verifier, outcome: Outcome, proc
         steps=last.step,
         best_step=outcome.best_step,
         seconds=last.seconds,
+        peak_bytes=outcome.peak_bytes,
         calibration=calibration,
         zero_shot=zero_shot,
         prompt_sha256=prompt_sha256(job.recipe),

@@ -87,7 +87,7 @@ def probe_training(
     """
     recipe = verifier.recipe
     plan = plan_steps(len(examples), recipe)
-    reset_peak(verifier)
+    verifier.placement.reset_peak()
     position = Position(recipe.batch_size)
     batches = [[examples[row] for row in step_rows(n, plan, recipe.seed)] for n in probed_steps(plan, probed)]
     batches.sort(key=lambda batch: -sum(len(example.ids) for example in batch))
@@ -107,7 +107,7 @@ def probe_training(
         evaluations=sum(is_evaluated(step, plan, recipe.eval_every) for step in range(1, plan.steps + 1)),
         evaluation_seconds=scored,
         micro_batch=position.micro_batch,
-        peak_bytes=peak(verifier),
+        peak_bytes=verifier.placement.peak_bytes(),
     )
 
 
@@ -155,15 +155,3 @@ def synchronize(verifier: Verifier) -> None:
     """Wait for the device."""
     if verifier.placement.device.type == "cuda":
         torch.cuda.synchronize(verifier.placement.device)
-
-
-def reset_peak(verifier: Verifier) -> None:
-    """Count from here."""
-    if verifier.placement.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(verifier.placement.device)
-
-
-def peak(verifier: Verifier) -> int | None:
-    """Bytes that torch held at most, fragments included."""
-    device = verifier.placement.device
-    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None

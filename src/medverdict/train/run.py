@@ -49,6 +49,7 @@ def train_run(job: Job, placement: Placement, out: Path, resume: bool = False, c
             return finished
         with open_work(out, resume) if world.first else followed_work(out) as work:
             make_deterministic()
+            placement.reset_peak()  # before the base, whose weights count
             verifier = Verifier.load(job.base, job.recipe, placement)
             if job.start:
                 begin_from(verifier, job.start)
@@ -57,6 +58,7 @@ def train_run(job: Job, placement: Placement, out: Path, resume: bool = False, c
             examples = encode(verifier.encoder, job.train.claims)
             examples = fill_up(examples, job.recipe.supervised_padding, end_token(verifier.model))
             outcome = run_training(verifier, examples, job, work, cadence, world)
+            outcome = replace(outcome, peak_bytes=placement.peak_bytes())
             run = write_result(work, out, job, verifier, outcome, world) if world.first else None
         run = world.agree(run)
         assert run is not None, "the first process returned one"
