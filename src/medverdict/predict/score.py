@@ -17,7 +17,8 @@ from medverdict.model.prompt import Encoder, Example
 from medverdict.model.verifier import Verifier
 from medverdict.records import Calibration, Claim, Prediction
 
-TOKENS_A_BATCH = {"cpu": 1024, "cuda": 32768}
+TOKENS_A_BATCH = {"cpu": 1024, "cuda": 65536}
+"""On an H200 this many were scored a quarter faster than half of them, and as fast as twice as many."""
 CLAIMS_A_SLICE = 4096
 """Tokenised at a time, so that the device need not wait for the tokens of all."""
 
