@@ -3,7 +3,7 @@
 `make results` writes them all. Measured rows are taken out of what medverdict wrote; published ones are typed by hand:
 
     python tools/results.py add TEST SYSTEM report.json --note "..." [--baselines]   a row (and its baselines' rows)
-    python tools/results.py run SYSTEM run.json --command "medverdict train ..." [--peak-gib 3.1]   how it was made
+    python tools/results.py run SYSTEM run.json --command "medverdict train ..."   how it was made
 
 docs/results.json:
     intro        text under the title of docs/results.md
@@ -236,15 +236,16 @@ def put(results: dict[str, Any], row: dict[str, Any]) -> None:
     results["rows"] = [*kept, row]
 
 
-def add_run(results: dict[str, Any], system: str, run: dict[str, Any], command: str, peak_gib: float | None) -> None:
+def add_run(results: dict[str, Any], system: str, run: dict[str, Any], command: str) -> None:
     """Take how a run was made out of its run.json, in place of an older line of the same system."""
+    peak = run.get("peak_bytes")
     row = {
         "system": system,
         "rows": run["rows"]["train"],
         "steps": run["steps"],
         "seconds": round(run["seconds"], 1),
         "device": f"{run['device']}, {run['precision']}",
-        "peak_gib": peak_gib,
+        "peak_gib": round(peak / 2**30, 1) if peak else None,
         "command": command,
     }
     results["runs"] = [*(r for r in results["runs"] if r["system"] != system), row]
@@ -283,7 +284,6 @@ def arguments() -> argparse.Namespace:
     for name in ("system", "run"):
         running.add_argument(name)
     running.add_argument("--command", required=True)
-    running.add_argument("--peak-gib", type=float)
     return parser.parse_args()
 
 
@@ -302,7 +302,7 @@ def main() -> None:
                 add_baselines(results, given.test, report, f"on the training rows of {given.system}")
         else:
             run = json.loads(Path(given.run).read_text(encoding="utf-8"))
-            add_run(results, given.system, run, given.command, given.peak_gib)
+            add_run(results, given.system, run, given.command)
         text = json.dumps(results, ensure_ascii=False, indent=1) + "\n"
         (DOCS / "results.json").write_text(text, encoding="utf-8")
     write_all(results)

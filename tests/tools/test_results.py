@@ -139,6 +139,9 @@ def test_how_a_run_was_made_is_taken_out_of_its_manifest():
     results = copy.deepcopy(TOY)
     run = {"rows": {"train": 5, "dev": 2}, "steps": 3, "seconds": 61.26, "device": "toy", "precision": "bf16"}
     assert set(run) <= set(Run.model_fields)
-    add_run(results, "v6", run, "medverdict train v6", None)
+    add_run(results, "v6", run, "medverdict train v6")
     assert [row["system"] for row in results["runs"]] == ["v6 on a slower one", "v6"]
     assert "| v6 | 5 | 3 | 1.0 min | toy, bf16 | – | `medverdict train v6` |" in render(results)
+    assert "peak_bytes" in Run.model_fields
+    add_run(results, "v6", run | {"peak_bytes": 5 * 2**29}, "medverdict train v6")
+    assert "| 1.0 min | toy, bf16 | 2.5 GiB | `medverdict train v6` |" in render(results)
