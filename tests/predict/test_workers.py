@@ -146,6 +146,7 @@ def scoring(tiny_run, inside):
 import itertools, pathlib, signal
 from medverdict.model.precision import choose_placement
 from medverdict.predict.workers import score_apart
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background would ignore it
 try:
     with score_apart(pathlib.Path({str(tiny_run)!r}), [choose_placement()] * 2, lambda rows: None) as score:
 {textwrap.indent(inside, " " * 8)}
