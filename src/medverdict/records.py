@@ -247,8 +247,9 @@ class Run(Record):
     seconds: float
     """Wall time of training with its evaluations."""
     peak_bytes: int | None = None
-    """Memory that torch held at most while training, fragments included, in the process that finished it; None on a
-    CPU, for a mean of runs, and in runs written before."""
+    """Memory that torch held at most, from loading the base on, fragments and the scoring of dev included: in the
+    process that finished the run, of several the first. None on a CPU, for a mean of runs, and in runs written before
+    it was counted."""
     calibration: Calibration
     """Temperature and threshold from dev."""
     zero_shot: Calibration
