@@ -70,18 +70,22 @@ def train(engine: Any, batches: list[list[Example]]) -> list[float]:
 
 
 def check_gradients(options: argparse.Namespace, examples: list[Example]) -> dict[str, Any]:
-    """Distance to the plain fp32 gradient, for either engine in each precision."""
+    """Distance to the plain gradient in fp32, and to that in fp64, for either engine in each precision."""
     recipe = make_recipe(options, 0.0).model_copy(update={"clip_norm": 0.0})
     batch = examples[:ROWS_A_STEP]
     verifier = build(options, "fp32", recipe)
     loss, exact = gradient(PlainEngine(verifier, recipe), verifier, batch)
+    verifier = build(options, "fp32", recipe)
+    verifier.model.double()
+    _, truth = gradient(PlainEngine(verifier, recipe), verifier, batch)
     found: dict[str, Any] = {"loss": loss}
     for precision in options.precisions.split(","):
         for name, switches in (("plain", None), ("fast", Switches()), ("fast, no flash", Switches(flash=False))):
             verifier = build(options, precision, recipe)
             engine = FastEngine(verifier, recipe, examples, switches) if switches else PlainEngine(verifier, recipe)
             loss, own = gradient(engine, verifier, batch)
-            found[f"{precision} {name}"] = {"loss": loss, "apart": float((own - exact).norm() / exact.norm())}
+            apart = {k: float((own - g).norm() / g.norm()) for k, g in (("apart", exact), ("apart_from_fp64", truth))}
+            found[f"{precision} {name}"] = {"loss": loss, **apart}
     return found
 
 

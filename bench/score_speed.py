@@ -1,7 +1,8 @@
 """How fast claims are scored: this project's scorer, its plain twin, padded batches, and generating one by one.
 
     python3 bench/score_speed.py --base FOLDER --claims FILE.jsonl --out score_speed.json --limit 60
-    python3 bench/score_speed.py --tiny --device cpu --out x.json          # rehearsal in seconds
+    python3 bench/score_speed.py --run RUN --claims FILE.jsonl --out x.json        # a run's own adapter and prompt
+    python3 bench/score_speed.py --tiny --device cpu --out x.json                  # rehearsal in seconds
 
 All arms score the same claims with the same weights, v5-optimized's prompt and adapters that are not zero; they take
 turns in rounds, alone on the device. Tokenising counts. Each arm goes on from where it stopped until its share of
@@ -30,6 +31,7 @@ from medverdict.model.precision import Placement, choose_placement
 from medverdict.model.prompt import Encoder
 from medverdict.model.verifier import Verifier, end_token
 from medverdict.predict import score
+from medverdict.predict.load import load_run
 from medverdict.recipes.recipe import load_recipe
 from medverdict.train.run import make_deterministic
 
@@ -86,13 +88,15 @@ def peak_gib() -> float:
 
 
 def make_verifier(options: argparse.Namespace, folder: Path) -> Verifier:
-    """The base with v5-optimized's adapters, filled with small random numbers."""
+    """The run asked for, or the base with v5-optimized's adapters, filled with small random numbers."""
     from tokenizers import Tokenizer
     from transformers import AutoConfig, AutoModelForCausalLM
 
     place = choose_placement(options.precision)
     if options.device == "cpu":
         place = Placement(torch.device("cpu"), options.precision or "fp32")
+    if options.run:
+        return load_run(Path(options.run), place).verifier
     recipe = load_recipe("v5-optimized", ["lora_rank=4"] if options.tiny else [])
     torch.manual_seed(0)
     if (folder / "model.safetensors").is_file():
@@ -160,7 +164,7 @@ def generated(verifier: Verifier) -> Score:
 
 
 def with_batches_of(tokens: int, judge: Score) -> Score:
-    """Our scorer with other batches than it would take."""
+    """A scorer with other batches than it would take."""
 
     def other(texts: Sequence[str]) -> list[float]:
         before = dict(score.TOKENS_A_BATCH)
@@ -174,7 +178,7 @@ def with_batches_of(tokens: int, judge: Score) -> Score:
 
 
 def make_arms(verifier: Verifier, options: argparse.Namespace) -> list[Arm]:
-    """All arms, and our scorer once for every size of batch that was asked for."""
+    """All arms, and our scorer and its plain twin once more for every size of batch that was asked for."""
     device, chunk = verifier.placement.device.type, options.chunk or CHUNK[verifier.placement.device.type]
     ours: Score = lambda texts: score.score_margins(verifier, texts).tolist()  # noqa: E731
     plain: Score = lambda texts: score.plain_margins(verifier, texts).tolist()  # noqa: E731
@@ -183,6 +187,7 @@ def make_arms(verifier: Verifier, options: argparse.Namespace) -> list[Arm]:
         Arm("ours", chunk, ours),
         *(Arm(f"ours-{size}", chunk, with_batches_of(size, ours)) for size in sizes),
         Arm("plain", chunk, plain),
+        *(Arm(f"plain-{size}", chunk, with_batches_of(size, plain)) for size in sizes),
         Arm("padded", PADDED_ROWS[device], padded(verifier)),
         Arm("generate", 1, generated(verifier)),
     ]
@@ -216,7 +221,7 @@ def summarise(arms: Sequence[Arm], verifier: Verifier, texts: Sequence[str], opt
         "device": verifier.placement.device_name,
         "precision": verifier.placement.precision,
         "torch": torch.__version__,
-        "base": options.base or "tiny",
+        "base": options.run or options.base or "tiny",
         "claims": len(texts),
         "mean_prompt_tokens": statistics.fmean(lengths),
         "why_not_fast": score.why_not_fast(verifier),
@@ -274,20 +279,21 @@ def main() -> None:
     """Read what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", default="", help="folder with config.json, tokenizer.json, model.safetensors")
+    parser.add_argument("--run", default="", help="a stored run instead: its base, its adapter, its prompt")
     parser.add_argument("--claims", default=str(CLAIMS / "10-teacher-style-by-disease.jsonl"), help="JSON lines")
     parser.add_argument("--out", required=True, help="where the JSON goes")
     parser.add_argument("--limit", type=float, default=60.0, help="seconds for everything")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--arms", default="", help="comma list; ours and plain always run")
-    parser.add_argument("--tokens", default="", help="comma list: other sizes of our scorer's batches, in tokens")
+    parser.add_argument("--tokens", default="", help="comma list: other sizes of batches, in tokens")
     parser.add_argument("--chunk", type=int, default=0, help="claims a call of our scorer")
     parser.add_argument("--warm", type=int, default=2000, help="claims before the first round, at most")
     parser.add_argument("--device", default="", choices=("", "cuda", "cpu"))
     parser.add_argument("--precision", default=None, choices=("fp32", "bf16", "fp16"))
     parser.add_argument("--tiny", action="store_true", help="a toy model, to rehearse")
     options = parser.parse_args()
-    if not options.base and not options.tiny:
-        parser.error("say --base FOLDER, or --tiny")
+    if not (options.base or options.run or options.tiny):
+        parser.error("say --base FOLDER, --run RUN or --tiny")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(options.base)
         if options.tiny:

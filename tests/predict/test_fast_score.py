@@ -6,6 +6,7 @@ import torch
 
 from medverdict.app.baselines import untrained_margins
 from medverdict.errors import DataError, GateError
+from medverdict.model import fast_body
 from medverdict.model.lora import fill_adapter, lora_layers
 from medverdict.model.precision import Placement
 from medverdict.model.verifier import Verifier
@@ -51,12 +52,24 @@ def test_margins_are_those_of_the_plain_twin(tiny_base, toy_recipe, cpu, texts, 
     assert ((fast > 0) == (plain > 0)).all()
 
 
+def test_many_tokens_at_once_are_judged_as_few(verifier, texts, monkeypatch):
+    plain = plain_margins(verifier, texts)
+    few = score_margins(verifier, texts)
+    monkeypatch.setattr(fast_body, "WIDE_TOKENS", 1)
+    many = score_margins(verifier, texts)
+    assert (many != few).any()  # else the other products were not taken
+    assert np.abs(many - plain).max() < EXACT
+
+
 def test_slices_whose_tokens_are_made_ahead_change_nothing(verifier, texts, monkeypatch):
     whole = score_margins(verifier, texts)
+    monkeypatch.setattr(score, "FIRST_SLICE", 3)
     monkeypatch.setattr(score, "CLAIMS_A_SLICE", 7)  # and so the last one is short
     told: list[int] = []
     assert np.abs(score_margins(verifier, texts, told.append) - whole).max() < EXACT
     assert sum(told) == len(texts)
+    sizes = [part.stop - part.start for part in score.slices(30)]
+    assert sizes == [3, 6, 7, 7, 7]
     with pytest.raises(DataError, match="raise max_length"):  # in a slice behind the first
         score_margins(verifier, [*texts, "dài " * 9999])
 

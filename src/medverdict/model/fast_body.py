@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from medverdict.model.fast_layout import Layout, Shape
+from medverdict.model.fast_ops import Gather, Rotate, SwiGlu
 from medverdict.model.lora import LoraLinear
 
 FUSED = {
@@ -26,6 +27,8 @@ FUSED = {
 """Linear layers that read the same input, and are one matrix product here."""
 ARCHITECTURES = ("qwen2", "llama")
 _PARENTS = {"qkv": "self_attn", "o": "self_attn", "gate_up": "mlp", "down": "mlp"}
+WIDE_TOKENS = 2048
+"""From so many tokens on it pays in scoring to copy the weights of gate and up and join their adapters to them."""
 _ROTARIES = ("default", "linear", "llama3")  # those whose angles do not depend on the row
 
 
@@ -211,7 +214,11 @@ class FastBody:
             else:
                 mixed = cast(Tensor, Gather.apply(mixed, layout.slot_of, layout.owner, None))
             x = x + project("o", mixed)
-            x = x + project("down", cast(Tensor, SwiGlu.apply(project("gate_up", norms[1](x)))))
+            if switches.fused and not train and x.shape[0] >= WIDE_TOKENS:
+                gated = self._gate_many(groups, own, norms[1](x))
+            else:
+                gated = cast(Tensor, SwiGlu.apply(project("gate_up", norms[1](x))))
+            x = x + project("down", gated)
         if not switches.last_layer:
             x = cast(Tensor, Gather.apply(x, layout.answer, layout.answer_at, None))
         return self._norm(x)
@@ -250,6 +257,21 @@ class FastBody:
                 y = y + functional.linear(low, bs[place]) * adapter.scale
             out.append(y)
         return out[0] if len(out) == 1 else torch.cat(out, dim=-1)
+
+    def _gate_many(self, groups: dict[str, Group], own: dict[str, tuple[Tensor, ...]], x: Tensor) -> Tensor:
+        """silu(gate) * up of many tokens, (N, in) -> (N, width), without a gradient.
+
+        Reading and writing the widest states is what takes time here, so the adapters are columns of the product's
+        weights, and gate and up lie apart, each in one piece.
+        """
+        group = groups["gate_up"]
+        weight = group.weight
+        if "gate_up" in own:
+            (a, b), adapter = own["gate_up"], self._adapters["gate_up"]
+            x = torch.cat([x, functional.linear(x, a.flatten(0, 1))], dim=1)
+            weight = torch.cat([weight, b * adapter.scale], dim=1)
+        gate, up = (functional.linear(x, weight[rows]) for rows in group.parts)
+        return functional.silu(gate, inplace=True).mul_(up)
 
     def _attend(self, qkv: Tensor, layout: Layout, shape: Shape, flash: bool) -> Tensor:
         """(T, q + k + v) -> (B W, heads x head width): causal attention in padded form; no mask, pads stand right."""
@@ -297,74 +319,6 @@ def fast_body(model: nn.Module) -> FastBody:
     if model not in _BODIES:
         _BODIES[model] = FastBody(model)
     return _BODIES[model]
-
-
-class Gather(torch.autograd.Function):
-    """x[index] whose gradient is a gather too, through the inverse index: deterministic, and without atomics.
-
-    With a shape, the first P tokens stand in every row, and their gradients are summed over the rows.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor, shape: Shape | None) -> Tensor:
-        """(N, C) -> (M, C)."""
-        ctx.save_for_backward(inverse)
-        ctx.shape = shape
-        return x.index_select(0, index)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """(M, C) -> (N, C)."""
-        (inverse,) = ctx.saved_tensors
-        back = grad.index_select(0, inverse)
-        shape: Shape | None = ctx.shape
-        if shape is not None and shape.prefix and shape.rows > 1:
-            back[: shape.prefix] = grad.view(shape.rows, shape.width, -1)[:, : shape.prefix].sum(0)
-        return back, None, None, None
-
-
-class SwiGlu(torch.autograd.Function):
-    """silu(gate) * up of (N, 2 width), gate first; the gradient is written into one tensor, not joined from two."""
-
-    @staticmethod
-    def forward(ctx: Any, gate_up: Tensor) -> Tensor:
-        """(N, 2 width) -> (N, width)."""
-        ctx.save_for_backward(gate_up)
-        gate, up = gate_up.chunk(2, dim=-1)
-        return functional.silu(gate).mul_(up)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        """(N, width) -> (N, 2 width)."""
-        (gate_up,) = ctx.saved_tensors
-        gate, up = gate_up.chunk(2, dim=-1)
-        out = torch.empty_like(gate_up)
-        to_gate, to_up = out.chunk(2, dim=-1)
-        torch.mul(functional.silu(gate), grad, out=to_up)
-        torch.ops.aten.silu_backward.grad_input(grad * up, gate, grad_input=to_gate)
-        return out
-
-
-class Rotate(torch.autograd.Function):
-    """x cos + turn(x) sin with halves of each head changing places; its gradient turns back by the negative sine."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor, half: int) -> Tensor:
-        """(T, C), (T, C), (T, C) -> (T, C)."""
-        ctx.save_for_backward(cos, sin)
-        ctx.half = half
-        return torch.addcmul(x * cos, _turn(x, half), sin)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """(T, C) -> (T, C)."""
-        cos, sin = ctx.saved_tensors
-        return torch.addcmul(grad * cos, _turn(grad, ctx.half), sin, value=-1), None, None, None
-
-
-def _turn(x: Tensor, half: int) -> Tensor:
-    """Swap the halves of every head."""
-    return x.view(x.shape[0], -1, 2, half).flip(2).view_as(x)
 
 
 class _RmsNorm:
