@@ -68,7 +68,7 @@ def test_slices_whose_tokens_are_made_ahead_change_nothing(verifier, texts, monk
     told: list[int] = []
     assert np.abs(score_margins(verifier, texts, told.append) - whole).max() < EXACT
     assert sum(told) == len(texts)
-    sizes = [part.stop - part.start for part in score.slices(30)]
+    sizes = [part.stop - part.start for part in score.claim_slices(30)]
     assert sizes == [3, 6, 7, 7, 7]
     with pytest.raises(DataError, match="raise max_length"):  # in a slice behind the first
         score_margins(verifier, [*texts, "dài " * 9999])

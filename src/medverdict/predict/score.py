@@ -23,6 +23,8 @@ CLAIMS_A_SLICE = 4096
 """Tokenised at a time, so that the device need not wait for the tokens of all."""
 FIRST_SLICE = 512
 """The first is smaller and each is twice the one before, so that the device begins early."""
+BATCHES_AHEAD = 3
+"""Launched before the first of them is waited for: the thread that makes tokens may hold up the next launch a while."""
 
 Advance = Callable[[int], None]
 """Told after each batch how many rows were scored."""
@@ -74,7 +76,7 @@ def tokenised(encoder: Encoder, claims: Sequence[str]) -> Iterator[tuple[int, li
 
     with ThreadPoolExecutor(1) as thread:
         waiting: deque[tuple[int, Future[list[Example]]]] = deque()
-        for part in slices(len(claims)):
+        for part in claim_slices(len(claims)):
             waiting.append((part.start, thread.submit(rows_of, part)))
             if len(waiting) > 1:
                 start, rows = waiting.popleft()
@@ -83,7 +85,7 @@ def tokenised(encoder: Encoder, claims: Sequence[str]) -> Iterator[tuple[int, li
             yield start, rows.result()
 
 
-def slices(count: int) -> Iterator[slice]:
+def claim_slices(count: int) -> Iterator[slice]:
     """Consecutive parts of so many claims, each at most twice as long as the one before."""
     start, size = 0, FIRST_SLICE
     while start < count:
@@ -95,7 +97,7 @@ def slices(count: int) -> Iterator[slice]:
 def fast_batches(
     verifier: Verifier, slices: Iterable[tuple[int, Sequence[Example]]]
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Row numbers of a batch and their margins (fp32, CPU); while the device works on one, the next is laid out."""
+    """Row numbers of a batch and their margins (fp32, CPU); while the device works on some, the next is laid out."""
     waiting: deque[tuple[list[int], _Margins]] = deque()
     for first, rows in slices:
         prefix = common_prefix(rows)
@@ -103,7 +105,7 @@ def fast_batches(
         for batch in length_batches(lengths, TOKENS_A_BATCH[verifier.placement.device.type]):
             margins = _Margins(_fast_margins(verifier, [rows[i] for i in batch], prefix))
             waiting.append(([first + i for i in batch], margins))
-            if len(waiting) > 1:
+            if len(waiting) > BATCHES_AHEAD:
                 numbers, earlier = waiting.popleft()
                 yield numbers, earlier.arrived()
     for numbers, margins in waiting:
