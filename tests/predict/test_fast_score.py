@@ -6,8 +6,8 @@ import torch
 
 from medverdict.app.baselines import untrained_margins
 from medverdict.errors import DataError, GateError
-from medverdict.model import fast_body
-from medverdict.model.lora import fill_adapter, lora_layers
+from medverdict.model.fast_body import fast_body
+from medverdict.model.lora import fill_adapter, lora_layers, without_lora
 from medverdict.model.precision import Placement
 from medverdict.model.verifier import Verifier
 from medverdict.predict import score
@@ -52,13 +52,16 @@ def test_margins_are_those_of_the_plain_twin(tiny_base, toy_recipe, cpu, texts, 
     assert ((fast > 0) == (plain > 0)).all()
 
 
-def test_many_tokens_at_once_are_judged_as_few(verifier, texts, monkeypatch):
-    plain = plain_margins(verifier, texts)
-    few = score_margins(verifier, texts)
-    monkeypatch.setattr(fast_body, "WIDE_TOKENS", 1)
-    many = score_margins(verifier, texts)
-    assert (many != few).any()  # else the other products were not taken
-    assert np.abs(many - plain).max() < EXACT
+def test_adapters_joined_to_the_weights_of_gate_and_up_as_on_a_gpu_answer_the_same(verifier, texts):
+    plain, apart = plain_margins(verifier, texts), score_margins(verifier, texts)
+    fast_body(verifier.model).joins_adapters = True
+    joined = score_margins(verifier, texts)
+    assert (joined != apart).any()  # else the other products were not taken
+    assert np.abs(joined - plain).max() < EXACT
+    with without_lora(verifier.model):
+        base = plain_margins(verifier, texts)
+        assert np.abs(score_margins(verifier, texts) - base).max() < EXACT
+    assert np.abs(base - plain).max() > 0.01
 
 
 def test_slices_whose_tokens_are_made_ahead_change_nothing(verifier, texts, monkeypatch):

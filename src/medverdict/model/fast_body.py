@@ -27,8 +27,6 @@ FUSED = {
 """Linear layers that read the same input, and are one matrix product here."""
 ARCHITECTURES = ("qwen2", "llama")
 _PARENTS = {"qkv": "self_attn", "o": "self_attn", "gate_up": "mlp", "down": "mlp"}
-WIDE_TOKENS = 2048
-"""From so many tokens on it pays in scoring to copy the weights of gate and up and join their adapters to them."""
 _ROTARIES = ("default", "linear", "llama3")  # those whose angles do not depend on the row
 
 
@@ -148,7 +146,8 @@ class Group:
 class FastBody:
     """Stands in for a model, with all its weights shared; `fast_body` keeps one for each model.
 
-    `flat` (fp32) holds every adapter matrix; the model's own adapter parameters are views of it.
+    `flat` (fp32) holds every adapter matrix; the model's own adapter parameters are views of it. `joins_adapters` says
+    how scoring multiplies gate and up: as `_gate_joined` does on a GPU, as training does elsewhere.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -172,6 +171,7 @@ class FastBody:
         device = self._embedding.device
         self._cuda = device.type == "cuda"
         half = self._embedding.dtype != torch.float32
+        self.joins_adapters = self._cuda
         self._has_flash = half and self._cuda and torch.cuda.get_device_capability(device) >= (8, 0)
 
     def _adopt_adapters(self) -> tuple[dict[str, Adapter], Tensor]:
@@ -214,8 +214,8 @@ class FastBody:
             else:
                 mixed = cast(Tensor, Gather.apply(mixed, layout.slot_of, layout.owner, None))
             x = x + project("o", mixed)
-            if switches.fused and not train and x.shape[0] >= WIDE_TOKENS:
-                gated = self._gate_many(groups, own, norms[1](x))
+            if switches.fused and not train and self.joins_adapters:
+                gated = self._gate_joined(groups, own, norms[1](x))
             else:
                 gated = cast(Tensor, SwiGlu.apply(project("gate_up", norms[1](x))))
             x = x + project("down", gated)
@@ -258,11 +258,12 @@ class FastBody:
             out.append(y)
         return out[0] if len(out) == 1 else torch.cat(out, dim=-1)
 
-    def _gate_many(self, groups: dict[str, Group], own: dict[str, tuple[Tensor, ...]], x: Tensor) -> Tensor:
-        """silu(gate) * up of many tokens, (N, in) -> (N, width), without a gradient.
+    def _gate_joined(self, groups: dict[str, Group], own: dict[str, tuple[Tensor, ...]], x: Tensor) -> Tensor:
+        """silu(gate) * up, (N, in) -> (N, width), for scoring, without a gradient.
 
-        Reading and writing the widest states is what takes time here, so the adapters are columns of the product's
-        weights, and gate and up lie apart, each in one piece.
+        For many tokens a GPU spends its time on reading and writing the widest states, so the adapters become columns
+        of a copy of the weights, and gate and up lie apart, each in one piece. For few the copy costs little, and an
+        answer must not hang on the size of its batch beyond rounding.
         """
         group = groups["gate_up"]
         weight = group.weight
