@@ -10,6 +10,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ STEPS = 20
 T4_STEPS = 63
 """1,008 prompts."""
 RATE = 1e-3
+CALM_RATE = 2e-4
+"""At which a real base's losses go down and do not jump."""
+CALM_SCALE = 1024.0
 
 
 def build(options: argparse.Namespace, precision: str, recipe: Any) -> Verifier:
@@ -69,14 +73,24 @@ def train(engine: Any, batches: list[list[Example]]) -> list[float]:
     return [engine.step(batch, RATE, 16).loss for batch in batches]
 
 
+def rms_norm(norm: Any, states: torch.Tensor) -> torch.Tensor:
+    """Root-mean-square norm in the format that the states come in."""
+    return torch.nn.functional.rms_norm(states, norm.weight.shape, norm.weight, norm.variance_epsilon)
+
+
 def check_gradients(options: argparse.Namespace, examples: list[Example]) -> dict[str, Any]:
-    """Distance to the plain gradient in fp32, and to that in fp64, for either engine in each precision."""
+    """Distance to the plain gradient in fp32, and to that in fp64, for either engine in each precision.
+
+    The fp64 one has its norms in fp64 too, and only its logits and rotary angles in fp32.
+    """
     recipe = make_recipe(options, 0.0).model_copy(update={"clip_norm": 0.0})
     batch = examples[:ROWS_A_STEP]
     verifier = build(options, "fp32", recipe)
     loss, exact = gradient(PlainEngine(verifier, recipe), verifier, batch)
     verifier = build(options, "fp32", recipe)
-    verifier.model.double()
+    for module in verifier.model.double().modules():
+        if hasattr(module, "variance_epsilon"):  # transformers' norm goes through fp32
+            module.forward = partial(rms_norm, module)
     _, truth = gradient(PlainEngine(verifier, recipe), verifier, batch)
     found: dict[str, Any] = {"loss": loss}
     for precision in options.precisions.split(","):
@@ -134,6 +148,32 @@ def check_curves(options: argparse.Namespace, examples: list[Example], precision
     }
 
 
+def check_spread(options: argparse.Namespace, examples: list[Example], precision: str) -> dict[str, Any]:
+    """Twenty steps from an adapter's usual start: fast, and plain in four micro-batches, against plain in one."""
+    batches = [examples[n * ROWS_A_STEP : (n + 1) * ROWS_A_STEP] for n in range(STEPS)]
+    recipe = make_recipe(options, 0.0)
+    runs: dict[str, tuple[list[float], torch.Tensor]] = {}
+    for name, micro_batch in (("plain", ROWS_A_STEP), ("plain in four", ROWS_A_STEP // 4), ("fast", ROWS_A_STEP)):
+        torch.manual_seed(0)
+        verifier = make_verifier(options, precision, recipe)  # type: ignore[arg-type]
+        engine: Any = FastEngine(verifier, recipe, examples) if name == "fast" else PlainEngine(verifier, recipe)
+        if precision == "fp16":  # a scale at which neither skips a step, or they would differ by whole steps
+            state = engine.state()
+            engine.load_state(type(state)(state.tensors, state.numbers | {"scale": CALM_SCALE}))
+        steps = [engine.step(batch, CALM_RATE, micro_batch) for batch in batches]
+        if any(step.skipped for step in steps):
+            raise RuntimeError(f"{name} skipped a step, so losses cannot be compared step by step")
+        runs[name] = [step.loss for step in steps], weights(verifier)
+    losses, final = runs.pop("plain")
+    return {
+        name: {
+            "loss_apart_at_most": max(abs(a - b) for a, b in zip(own, losses, strict=True)),
+            "weights_apart": float((end - final).norm() / final.norm()),
+        }
+        for name, (own, end) in runs.items()
+    }
+
+
 def check_t4(options: argparse.Namespace, examples: list[Example]) -> dict[str, Any]:
     """A thousand prompts on the path a T4 takes (fp16 with scaler, no FlashAttention, 15 GiB), beside bf16."""
     options = argparse.Namespace(**vars(options) | {"layers": 24})
@@ -180,6 +220,7 @@ def main() -> None:
     }
     for precision in options.precisions.split(","):
         checks[f"curves {precision}"] = lambda of=precision: check_curves(options, examples[: ROWS_A_STEP * 4], of)
+        checks[f"spread {precision}"] = lambda of=precision: check_spread(options, examples, of)
     checks["t4 path"] = lambda: check_t4(options, examples)
     found: dict[str, Any] = {}
     for name, check in checks.items():

@@ -52,11 +52,17 @@ def test_margins_are_those_of_the_plain_twin(tiny_base, toy_recipe, cpu, texts, 
     assert ((fast > 0) == (plain > 0)).all()
 
 
-def test_adapters_joined_to_the_weights_of_gate_and_up_as_on_a_gpu_answer_the_same(verifier, texts):
+@pytest.mark.parametrize("targets", [("gate_proj", "up_proj", "down_proj"), ("up_proj",), ("q_proj",)])
+def test_adapters_joined_to_the_weights_of_gate_and_up_as_on_a_gpu_answer_the_same(
+    tiny_base, toy_recipe, cpu, texts, targets
+):
+    recipe = toy_recipe.model_copy(update={"lora_targets": targets, "lora_rank": 6, "lora_alpha": 4})
+    verifier = Verifier.load(tiny_base, recipe, cpu)
+    shake(verifier)
     plain, apart = plain_margins(verifier, texts), score_margins(verifier, texts)
     fast_body(verifier.model).joins_adapters = True
     joined = score_margins(verifier, texts)
-    assert (joined != apart).any()  # else the other products were not taken
+    assert targets == ("q_proj",) or (joined != apart).any()  # else the other products were not taken
     assert np.abs(joined - plain).max() < EXACT
     with without_lora(verifier.model):
         base = plain_margins(verifier, texts)
@@ -77,15 +83,20 @@ def test_slices_whose_tokens_are_made_ahead_change_nothing(verifier, texts, monk
         score_margins(verifier, [*texts, "dài " * 9999])
 
 
-def test_half_precision_stays_inside_its_rounding(tiny_base, toy_recipe, cpu, texts):
+@pytest.mark.parametrize("joined", [False, True])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_stays_inside_its_rounding(tiny_base, toy_recipe, cpu, texts, precision, joined):
+    recipe = toy_recipe.model_copy(update={"lora_rank": 6, "lora_alpha": 4})  # a scale that is no power of two
+
     def margins(precision, judge):
-        verifier = Verifier.load(tiny_base, toy_recipe, Placement(torch.device("cpu"), precision))
+        verifier = Verifier.load(tiny_base, recipe, Placement(torch.device("cpu"), precision))
         shake(verifier)
+        fast_body(verifier.model).joins_adapters = joined
         return judge(verifier, texts)
 
     exact = margins("fp32", plain_margins)
-    rounding = np.abs(margins("bf16", plain_margins) - exact).max()
-    assert np.abs(margins("bf16", score_margins) - exact).max() < 2 * rounding
+    rounding = np.abs(margins(precision, plain_margins) - exact).max()
+    assert np.abs(margins(precision, score_margins) - exact).max() < 2 * rounding
 
 
 def test_an_answer_does_not_hang_on_batch_order_or_unicode_form(verifier, texts, monkeypatch):

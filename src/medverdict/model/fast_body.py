@@ -113,6 +113,10 @@ class Adapter:
             wide[:, rows, number * self.rank : (number + 1) * self.rank] = b
         return list(zip(a.unbind(), wide.unbind(), strict=True))
 
+    def scaled(self, flat: Tensor, dtype: torch.dtype) -> list[tuple[Tensor, ...]]:
+        """`matrices`, fused, with B times the scale, out of fp32 and rounded to `dtype` once."""
+        return [(a.to(dtype), (b * self.scale).to(dtype)) for a, b in self.matrices(flat, fused=True)]
+
 
 class Group:
     """The frozen weights of one fused group in one layer, and which rows of them are adapted."""
@@ -201,6 +205,9 @@ class FastBody:
         """Last hidden states (S, width) at the supervised positions."""
         low = self.flat.to(self._embedding.dtype)
         adapters = {name: a.matrices(low, switches.fused) for name, a in self._adapters.items() if a.enabled}
+        joined = self.joins_adapters and switches.fused and not train
+        if joined and "gate_up" in adapters:
+            adapters["gate_up"] = self._adapters["gate_up"].scaled(self.flat, low.dtype)
         angles = self._angles(layout)
         x = functional.embedding(layout.ids, self._embedding)
         for number, (groups, norms) in enumerate(zip(self._groups, self._norms, strict=True)):
@@ -214,8 +221,8 @@ class FastBody:
             else:
                 mixed = cast(Tensor, Gather.apply(mixed, layout.slot_of, layout.owner, None))
             x = x + project("o", mixed)
-            if switches.fused and not train and self.joins_adapters:
-                gated = self._gate_joined(groups, own, norms[1](x))
+            if joined:
+                gated = _gate_joined(groups["gate_up"], own.get("gate_up"), norms[1](x))
             else:
                 gated = cast(Tensor, SwiGlu.apply(project("gate_up", norms[1](x))))
             x = x + project("down", gated)
@@ -257,22 +264,6 @@ class FastBody:
                 y = y + functional.linear(low, bs[place]) * adapter.scale
             out.append(y)
         return out[0] if len(out) == 1 else torch.cat(out, dim=-1)
-
-    def _gate_joined(self, groups: dict[str, Group], own: dict[str, tuple[Tensor, ...]], x: Tensor) -> Tensor:
-        """silu(gate) * up, (N, in) -> (N, width), for scoring, without a gradient.
-
-        For many tokens a GPU spends its time on reading and writing the widest states, so the adapters become columns
-        of a copy of the weights, and gate and up lie apart, each in one piece. For few the copy costs little, and an
-        answer must not hang on the size of its batch beyond rounding.
-        """
-        group = groups["gate_up"]
-        weight = group.weight
-        if "gate_up" in own:
-            (a, b), adapter = own["gate_up"], self._adapters["gate_up"]
-            x = torch.cat([x, functional.linear(x, a.flatten(0, 1))], dim=1)
-            weight = torch.cat([weight, b * adapter.scale], dim=1)
-        gate, up = (functional.linear(x, weight[rows]) for rows in group.parts)
-        return functional.silu(gate, inplace=True).mul_(up)
 
     def _attend(self, qkv: Tensor, layout: Layout, shape: Shape, flash: bool) -> Tensor:
         """(T, q + k + v) -> (B W, heads x head width): causal attention in padded form; no mask, pads stand right."""
@@ -320,6 +311,22 @@ def fast_body(model: nn.Module) -> FastBody:
     if model not in _BODIES:
         _BODIES[model] = FastBody(model)
     return _BODIES[model]
+
+
+def _gate_joined(group: Group, own: tuple[Tensor, ...] | None, x: Tensor) -> Tensor:
+    """silu(gate) * up, (N, in) -> (N, width), for scoring, without a gradient; `own` is A and scaled B.
+
+    For many tokens a GPU spends its time on reading and writing the widest states, so the adapters become columns of a
+    copy of the weights, and gate and up lie apart, each in one piece. For few the copy costs little, and one way for
+    all sizes keeps an answer the same, to rounding, in any batch.
+    """
+    weight = group.weight
+    if own is not None:
+        a, b = own
+        x = torch.cat([x, functional.linear(x, a.flatten(0, 1))], dim=1)
+        weight = torch.cat([weight, b], dim=1)
+    gate, up = (functional.linear(x, weight[rows]) for rows in group.parts)
+    return functional.silu(gate, inplace=True).mul_(up)
 
 
 class _RmsNorm:
