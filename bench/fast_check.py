@@ -31,6 +31,7 @@ RATE = 1e-3
 CALM_RATE = 2e-4
 """At which a real base's losses go down and do not jump."""
 CALM_SCALE = 1024.0
+"""Of the losses in fp16, low enough that no step overflows."""
 
 
 def build(options: argparse.Namespace, precision: str, recipe: Any) -> Verifier:

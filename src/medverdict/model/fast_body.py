@@ -204,10 +204,12 @@ class FastBody:
     ) -> Tensor:
         """Last hidden states (S, width) at the supervised positions."""
         low = self.flat.to(self._embedding.dtype)
-        adapters = {name: a.matrices(low, switches.fused) for name, a in self._adapters.items() if a.enabled}
         joined = self.joins_adapters and switches.fused and not train
-        if joined and "gate_up" in adapters:
-            adapters["gate_up"] = self._adapters["gate_up"].scaled(self.flat, low.dtype)
+        adapters = {
+            name: a.scaled(self.flat, low.dtype) if joined and name == "gate_up" else a.matrices(low, switches.fused)
+            for name, a in self._adapters.items()
+            if a.enabled
+        }
         angles = self._angles(layout)
         x = functional.embedding(layout.ids, self._embedding)
         for number, (groups, norms) in enumerate(zip(self._groups, self._norms, strict=True)):
