@@ -8,7 +8,6 @@ import unicodedata
 import ftfy
 
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f\u200b-\u200d\u2060\ufeff\u00ad]")
-_SPACE = re.compile(r"\s+")
 _FTFY = ftfy.TextFixerConfig(
     unescape_html=False,
     uncurl_quotes=False,
@@ -24,7 +23,7 @@ def normalise(text: str) -> str:
 
     Case and punctuation stay: they are part of what a person wrote.
     """
-    return _SPACE.sub(" ", _CONTROL.sub("", unicodedata.normalize("NFC", text))).strip()
+    return " ".join(_CONTROL.sub("", unicodedata.normalize("NFC", text)).split())
 
 
 def fold(text: str) -> str:

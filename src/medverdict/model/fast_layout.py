@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -102,31 +103,33 @@ def shape_of(examples: Sequence[Example], prefix: int, pack: bool) -> Shape:
 
 
 def lay_out(examples: Sequence[Example], shape: Shape, pack: bool) -> np.ndarray:
-    """The vector that `Layout.of` cuts into its fields, int64."""
+    """The vector that `Layout.of` cuts into its fields, int64.
+
+    No loop over rows: a batch to be scored has over a thousand, and the device would wait for it.
+    """
     fill, prefix, width = shape.tokens - 1, shape.prefix, shape.width
+    own = np.array([len(example.ids) - 1 - prefix for example in examples])
+    starts = prefix + (own.cumsum() - own if pack else np.arange(shape.rows) * (width - prefix))
+    place = prefix + _counted(own)  # of each token in its row, as the prefix has places 0 to P - 1
+    token = np.repeat(starts, own) + place - prefix
+    slot = np.repeat(np.arange(shape.rows) * width, own) + place
+
     ids = np.zeros(shape.tokens, np.int64)
     positions = np.zeros(shape.tokens, np.int64)
     slot_of = np.full(shape.tokens, width - 1, np.int64)
     token_in = np.full((shape.rows, width), fill, np.int64)
-    answer, targets = np.full(shape.answers, fill, np.int64), np.zeros(shape.answers, np.int64)
     ids[:prefix] = examples[0].ids[:prefix]
     positions[:prefix] = slot_of[:prefix] = np.arange(prefix)
-    token_in[:, :prefix] = np.arange(prefix)
-    start, done = prefix, 0
-    for row, example in enumerate(examples):
-        own = len(example.ids) - 1 - prefix
-        here = slice(start, start + own)
-        ids[here] = example.ids[prefix:-1]
-        positions[here] = np.arange(prefix, prefix + own)
-        slot_of[here] = row * width + positions[here]
-        token_in[row, prefix : prefix + own] = np.arange(start, start + own)
-        count = example.answer_length
-        answer[done : done + count] = np.arange(start + own - count, start + own)
-        targets[done : done + count] = example.ids[-count:]
-        start += own if pack else width - prefix
-        done += count
-    owner = token_in.copy()
-    owner[1:, :prefix] = fill
+    ids[token] = _joined(example.ids[prefix:-1] for example in examples)
+    positions[token], slot_of[token], token_in.ravel()[slot] = place, slot, token
+    owner = token_in.copy()  # the prefix is owned by nobody yet, then by the first row
+    token_in[:, :prefix] = owner[0, :prefix] = np.arange(prefix)
+
+    counts = np.array([example.answer_length for example in examples])
+    done = counts.sum()
+    answer, targets = np.full(shape.answers, fill, np.int64), np.zeros(shape.answers, np.int64)
+    answer[:done] = np.repeat(starts + own - counts, counts) + _counted(counts)
+    targets[:done] = _joined(example.ids[-example.answer_length :] for example in examples)
     weights = np.zeros(shape.answers, np.int64)
     weights[:done] = 1
     answer_slot = slot_of[answer]
@@ -135,6 +138,16 @@ def lay_out(examples: Sequence[Example], shape: Shape, pack: bool) -> np.ndarray
     answer_at[answer[:done]] = answer_in[answer_slot[:done]] = np.arange(done)
     parts = (ids, positions, slot_of, token_in.ravel(), owner.ravel(), answer, answer_at, answer_slot, answer_in)
     return np.concatenate([*parts, targets, weights])
+
+
+def _counted(lengths: np.ndarray) -> np.ndarray:
+    """0, 1, ... for each length anew: of (2, 3) it is (0, 1, 0, 1, 2)."""
+    return np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
+
+
+def _joined(rows: Iterable[Sequence[int]]) -> np.ndarray:
+    """Token ids of some rows, one after the other."""
+    return np.fromiter(chain.from_iterable(rows), np.int64)
 
 
 def _round_up(number: int, step: int) -> int:
