@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import time
 import traceback
 from collections.abc import Callable
@@ -150,29 +151,41 @@ def check_curves(options: argparse.Namespace, examples: list[Example], precision
 
 
 def check_spread(options: argparse.Namespace, examples: list[Example], precision: str) -> dict[str, Any]:
-    """Twenty steps from an adapter's usual start: fast, and plain in four micro-batches, against plain in one."""
+    """Twenty steps from an adapter's usual start: how far apart rounding brings plain itself, and how far fast.
+
+    Plain's own runs differ in their micro-batches alone. Distances are from plain in one pass and from plain in fp32.
+    """
     batches = [examples[n * ROWS_A_STEP : (n + 1) * ROWS_A_STEP] for n in range(STEPS)]
     recipe = make_recipe(options, 0.0)
     runs: dict[str, tuple[list[float], torch.Tensor]] = {}
-    for name, micro_batch in (("plain", ROWS_A_STEP), ("plain in four", ROWS_A_STEP // 4), ("fast", ROWS_A_STEP)):
+    for name, of, micro_batch, switches in (
+        ("plain fp32", "fp32", ROWS_A_STEP, None),
+        ("plain", precision, ROWS_A_STEP, None),
+        ("plain in two", precision, ROWS_A_STEP // 2, None),
+        ("plain in four", precision, ROWS_A_STEP // 4, None),
+        ("plain in eight", precision, ROWS_A_STEP // 8, None),
+        ("fast", precision, ROWS_A_STEP, Switches()),
+        ("fast, no flash", precision, ROWS_A_STEP, Switches(flash=False)),
+    ):
         torch.manual_seed(0)
-        verifier = make_verifier(options, precision, recipe)  # type: ignore[arg-type]
-        engine: Any = FastEngine(verifier, recipe, examples) if name == "fast" else PlainEngine(verifier, recipe)
-        if precision == "fp16":  # a scale at which neither skips a step, or they would differ by whole steps
+        verifier = make_verifier(options, of, recipe)  # type: ignore[arg-type]
+        engine: Any = FastEngine(verifier, recipe, examples, switches) if switches else PlainEngine(verifier, recipe)
+        if of == "fp16":  # a scale at which none skips a step, or they would differ by whole steps
             state = engine.state()
             engine.load_state(type(state)(state.tensors, state.numbers | {"scale": CALM_SCALE}))
         steps = [engine.step(batch, CALM_RATE, micro_batch) for batch in batches]
         if any(step.skipped for step in steps):
             raise RuntimeError(f"{name} skipped a step, so losses cannot be compared step by step")
         runs[name] = [step.loss for step in steps], weights(verifier)
-    losses, final = runs.pop("plain")
-    return {
-        name: {
-            "loss_apart_at_most": max(abs(a - b) for a, b in zip(own, losses, strict=True)),
-            "weights_apart": float((end - final).norm() / final.norm()),
-        }
-        for name, (own, end) in runs.items()
-    }
+    others = ("plain", "plain fp32")
+    return {name: {f"from {other}": apart(run, runs[other]) for other in others} for name, run in runs.items()}
+
+
+def apart(run: tuple[list[float], torch.Tensor], other: tuple[list[float], torch.Tensor]) -> dict[str, float]:
+    """Losses and final weights of two runs: largest difference and mean of one, relative distance of the others."""
+    gaps = [abs(a - b) for a, b in zip(run[0], other[0], strict=True)]
+    weights_apart = float((run[1] - other[1]).norm() / other[1].norm())
+    return {"loss_at_most": max(gaps), "loss_on_average": statistics.mean(gaps), "weights": weights_apart}
 
 
 def check_t4(options: argparse.Namespace, examples: list[Example]) -> dict[str, Any]:
