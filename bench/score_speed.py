@@ -157,10 +157,17 @@ def generated(verifier: Verifier) -> Score:
                     pad_token_id=end_token(model),
                 )  # fmt: skip
             said = tokenizer.decode(tuple(out[0, ids.shape[1] :].tolist())).casefold()
-            found.append(0.0 if words[0] not in said and words[1] not in said else 1.0 if words[0] in said else -1.0)
+            found.append(first_word(said, *words))
         return found
 
     return judge
+
+
+def first_word(said: str, true: str, false: str) -> float:
+    """1 for the word of TRUE, -1 for the other, 0 for neither; the first counts, as a model goes on after its answer."""
+    places = {said.find(true): 1.0, said.find(false): -1.0}
+    places.pop(-1, None)
+    return places[min(places)] if places else 0.0
 
 
 def with_batches_of(tokens: int, judge: Score) -> Score:

@@ -39,13 +39,13 @@ def test_every_command_can_be_typed():
 
 
 def test_hours_and_prices_follow_from_what_was_measured():
-    rates = ("11,294 (10,917 to 11,552)", "12.5 and 13.2")
+    rates = ("13,174 (12,821 to 13,638)", "12.5 and 13.2")
     assert all(rate in MEASURED and rate in PAGE for rate in rates)
-    middle, low, high = 11_294, 10_917, 11_552
+    middle, low, high = 13_174, 12_821, 13_638
     assert f"{middle * 3600:,}" in PAGE
     assert f"{hours(middle):.1f} ({hours(high):.1f} to {hours(low):.1f})" in PAGE
     assert f"{hours(12.5):,.0f} and {hours(13.2):,.0f}" in PAGE
-    assert "24.6 × 3.00 = $73.80" in PAGE and "22,222 × 0.10 = $2,222.20" in PAGE
+    assert "21.1 × 3.00 = $63.30" in PAGE and "22,222 × 0.10 = $2,222.20" in PAGE
     assert f"{middle / 12.5:.0f} times the price" in " ".join(PAGE.split())
 
 
