@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import pytest
 import torch
@@ -97,6 +98,25 @@ def test_twenty_steps_have_the_same_losses_and_end_at_the_same_weights(tiny_base
         weights.append(torch.cat([p.detach().flatten() for _, p in verifier.trained_parameters()]))
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert apart(weights[1], weights[0]) < 1e-4
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_in_half_precision_losses_stay_inside_the_plain_engines_own_spread(tiny_base, recipe, toy_claims, precision):
+    def run(kind, of, micro_batch=16):
+        verifier = load(tiny_base, recipe, Placement(torch.device("cpu"), of))
+        examples = encode(verifier, toy_claims[:48])
+        engine = FastEngine(verifier, recipe, examples) if kind == "fast" else PlainEngine(verifier, recipe)
+        if of == "fp16":  # a scale at which nothing overflows, or runs would differ by a whole step
+            engine.load_state(EngineState(engine.state().tensors, engine.state().numbers | {"scale": 1024.0}))
+        steps = [engine.step(examples[n % 3 * 16 : n % 3 * 16 + 16], 1e-3, micro_batch) for n in range(20)]
+        assert not any(step.skipped for step in steps)
+        return torch.tensor([step.loss for step in steps])
+
+    exact, fast = run("plain", "fp32"), run("fast", precision)
+    plain = [run("plain", precision, micro_batch) for micro_batch in (16, 8, 4, 2)]
+    spread = max(float((a - b).abs().max()) for a, b in itertools.combinations(plain, 2))
+    assert 0 < min(float((fast - p).abs().max()) for p in plain) <= spread
+    assert float((fast - exact).abs().mean()) <= max(float((p - exact).abs().mean()) for p in plain)
 
 
 def weights_of(verifier):
