@@ -164,7 +164,7 @@ def generated(verifier: Verifier) -> Score:
 
 
 def first_word(said: str, true: str, false: str) -> float:
-    """1 for the word of TRUE, -1 for the other, 0 for neither; the first counts, as a model goes on after its answer."""
+    """1 for the word of TRUE, -1 for the other, 0 for neither; the first counts, as a model goes on after it."""
     places = {said.find(true): 1.0, said.find(false): -1.0}
     places.pop(-1, None)
     return places[min(places)] if places else 0.0
