@@ -6,6 +6,7 @@ python bench/fast_check.py --out fast_check.json        # add --tiny --device cp
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import time
@@ -177,12 +178,15 @@ def check_spread(options: argparse.Namespace, examples: list[Example], precision
         if any(step.skipped for step in steps):
             raise RuntimeError(f"{name} skipped a step, so losses cannot be compared step by step")
         runs[name] = [step.loss for step in steps], weights(verifier)
-    others = ("plain", "plain fp32")
-    return {name: {f"from {other}": apart(run, runs[other]) for other in others} for name, run in runs.items()}
+    references = ("plain", "plain fp32")
+    found = {name: {f"from {other}": distances(run, runs[other]) for other in references} for name, run in runs.items()}
+    own = [run for name, run in runs.items() if name.startswith("plain") and name != "plain fp32"]
+    pairs = [distances(a, b) for a, b in itertools.combinations(own, 2)]
+    return found | {"plain's own, at most": {key: max(pair[key] for pair in pairs) for key in pairs[0]}}
 
 
-def apart(run: tuple[list[float], torch.Tensor], other: tuple[list[float], torch.Tensor]) -> dict[str, float]:
-    """Losses and final weights of two runs: largest difference and mean of one, relative distance of the others."""
+def distances(run: tuple[list[float], torch.Tensor], other: tuple[list[float], torch.Tensor]) -> dict[str, float]:
+    """How far a run is from another: largest and mean difference of a loss, relative distance of the final weights."""
     gaps = [abs(a - b) for a, b in zip(run[0], other[0], strict=True)]
     weights_apart = float((run[1] - other[1]).norm() / other[1].norm())
     return {"loss_at_most": max(gaps), "loss_on_average": statistics.mean(gaps), "weights": weights_apart}

@@ -141,7 +141,7 @@ def padded(verifier: Verifier) -> Score:
 
 
 def generated(verifier: Verifier) -> Score:
-    """The published evaluation: greedy tokens for one claim at a time, and the label word looked for in the text."""
+    """As the published evaluation: greedy tokens for one claim at a time, and the first label word in them."""
     model: Any = verifier.model
     recipe, tokenizer = verifier.recipe, verifier.encoder
     words = recipe.label_true.strip().casefold(), recipe.label_false.strip().casefold()
@@ -164,7 +164,7 @@ def generated(verifier: Verifier) -> Score:
 
 
 def first_word(said: str, true: str, false: str) -> float:
-    """1 for the word of TRUE, -1 for the other, 0 for neither; the first counts, as a model goes on after it."""
+    """1 for the word of TRUE, -1 for the other, 0 for neither; the first, as a model may go on and repeat both."""
     places = {said.find(true): 1.0, said.find(false): -1.0}
     places.pop(-1, None)
     return places[min(places)] if places else 0.0

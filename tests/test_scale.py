@@ -46,7 +46,7 @@ def test_hours_and_prices_follow_from_what_was_measured():
     assert f"{hours(middle):.1f} ({hours(high):.1f} to {hours(low):.1f})" in PAGE
     assert f"{hours(12.5):,.0f} and {hours(13.2):,.0f}" in PAGE
     assert "21.1 × 3.00 = $63.30" in PAGE and "22,222 × 0.10 = $2,222.20" in PAGE
-    assert f"{middle / 12.5:.0f} times the price" in " ".join(PAGE.split())
+    assert f"{middle / 12.5:,.0f} times the price" in " ".join(PAGE.split())
 
 
 def test_the_cost_of_a_whole_predict_follows_from_its_seconds():

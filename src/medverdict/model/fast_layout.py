@@ -105,7 +105,7 @@ def shape_of(examples: Sequence[Example], prefix: int, pack: bool) -> Shape:
 def lay_out(examples: Sequence[Example], shape: Shape, pack: bool) -> np.ndarray:
     """The vector that `Layout.of` cuts into its fields, int64.
 
-    No loop over rows: a batch to be scored has over a thousand, and the device would wait for it.
+    Rows are laid out all at once, not one by one: a batch to be scored has over a thousand, and the device would wait.
     """
     fill, prefix, width = shape.tokens - 1, shape.prefix, shape.width
     own = np.array([len(example.ids) - 1 - prefix for example in examples])
@@ -122,7 +122,7 @@ def lay_out(examples: Sequence[Example], shape: Shape, pack: bool) -> np.ndarray
     positions[:prefix] = slot_of[:prefix] = np.arange(prefix)
     ids[token] = _joined(example.ids[prefix:-1] for example in examples)
     positions[token], slot_of[token], token_in.ravel()[slot] = place, slot, token
-    owner = token_in.copy()  # the prefix is owned by nobody yet, then by the first row
+    owner = token_in.copy()  # the prefix stands in every row, and `slot_of` names the first
     token_in[:, :prefix] = owner[0, :prefix] = np.arange(prefix)
 
     counts = np.array([example.answer_length for example in examples])
@@ -142,7 +142,8 @@ def lay_out(examples: Sequence[Example], shape: Shape, pack: bool) -> np.ndarray
 
 def _counted(lengths: np.ndarray) -> np.ndarray:
     """0, 1, ... for each length anew: of (2, 3) it is (0, 1, 0, 1, 2)."""
-    return np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
+    counted: np.ndarray = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
+    return counted
 
 
 def _joined(rows: Iterable[Sequence[int]]) -> np.ndarray:
