@@ -85,7 +85,7 @@ def tokenised(encoder: Encoder, claims: Sequence[str]) -> Iterator[tuple[int, li
 def fast_batches(
     verifier: Verifier, slices: Iterable[tuple[int, Sequence[Example]]]
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Row numbers of a batch and their margins (fp32, CPU); while the device works on some, the next is laid out."""
+    """Row numbers of a batch and their margins (fp32, CPU); while the device works on one, the next is laid out."""
     waiting: deque[tuple[list[int], _Margins]] = deque()
     for first, rows in slices:
         prefix = common_prefix(rows)
