@@ -8,7 +8,8 @@ from medverdict.app.averaging import average, reduced, rounded, stacked
 from medverdict.app.training import TrainOptions, train
 from medverdict.data.prepare import prepare
 from medverdict.errors import RunError
-from medverdict.predict.load import load_run
+from medverdict.model.lora import WEIGHTS
+from medverdict.predict.load import load_run, read_run
 
 A, B = "m.lora_A.weight", "m.lora_B.weight"
 
@@ -74,3 +75,16 @@ def test_a_rank_above_the_exact_one_and_runs_of_other_recipes_are_refused(traine
     train("quickstart", trained / "data", tmp_path / "other", TrainOptions(settings))
     with pytest.raises(RunError, match="more than their seed"):
         average([trained / "s0", tmp_path / "other"], trained / "data", tmp_path / "b")
+
+
+def test_the_mean_says_where_its_members_began(trained, tmp_path, tiny_base):
+    for seed in (0, 1):
+        options = TrainOptions(
+            [f"base={tiny_base.path}", "epochs=1", "lora_rank=2", f"seed={seed}"], init=trained / f"s{seed}"
+        )
+        train("quickstart", trained / "data", tmp_path / f"s{seed}", options)
+    run = average([tmp_path / "s0", tmp_path / "s1"], trained / "data", tmp_path / "mean")
+    firsts = [read_run(trained / f"s{seed}") for seed in (0, 1)]
+    assert run.started_from == tuple(part for first in firsts for part in (first.id, first.files[WEIGHTS]))
+    with pytest.raises(RunError, match="start"):
+        average([tmp_path / "s0", trained / "s1"], trained / "data", tmp_path / "x")

@@ -25,7 +25,24 @@ def test_training_and_scoring_read_the_same_prompt(tokenizer, toy_recipe):
     encoder = Encoder(tokenizer, toy_recipe, end_id=1)
     example = encoder.example(CLAIM, "FALSE")
     assert example.ids[: -example.answer_length] == encoder.prompt_ids(CLAIM)
-    assert encoder.decode(example.ids[-example.answer_length :]) == " Sai" == encoder.label_word("FALSE")
+    assert encoder.decode(example.ids[-example.answer_length :]) == " Sai"
+
+
+def test_as_text_the_claim_itself_is_supervised_in_its_place_in_the_prompt(tokenizer, toy_recipe, toy_claims):
+    verdicts, texts = (
+        Encoder(tokenizer, toy_recipe.model_copy(update={"objective": name}), end_id=1) for name in ("verdict", "text")
+    )
+    claim = toy_claims[0].model_copy(update={"text": CLAIM})
+    example = texts.example(CLAIM, "TRUE")
+    assert texts.decode(example.ids[-example.answer_length :]) in texts.supervised_texts(claim) == (CLAIM, " " + CLAIM)
+    assert texts.decode(example.ids) == toy_recipe.prompt.partition("{claim}")[0] + CLAIM
+    assert verdicts.prompt_ids(CLAIM)[: len(example.ids) - 1] == example.ids[:-1]  # the last may join what follows
+
+
+def test_what_is_false_is_never_taught_as_text(tokenizer, toy_recipe, toy_claims):
+    encoder = Encoder(tokenizer, toy_recipe.model_copy(update={"objective": "text"}), end_id=1)
+    assert {claim.label for claim in encoder.taught(toy_claims)} == {"TRUE"} != {claim.label for claim in toy_claims}
+    assert encoder.examples(toy_claims) == [encoder.example(c.text, "TRUE") for c in toy_claims if c.label == "TRUE"]
 
 
 def test_an_end_token_follows_only_where_the_recipe_says_so(tokenizer, toy_recipe):

@@ -40,6 +40,7 @@ def test_a_recipe_of_ones_own_is_read_by_path(tmp_path):
         (["lora_rank=0"], "must be set where method is lora"),
         (["method=full"], "must be 0 where method is full"),
         (["learning_rate=0"], "must be above 0"),
+        (["objective=text", "append_eos=true"], "must be false and 0 where objective is text"),
     ],
 )
 def test_fields_that_do_not_go_together_are_faults(settings: list[str], fault: str):

@@ -80,6 +80,16 @@ def test_loss_and_gradient_of_a_step_are_those_of_the_plain_engine(tiny_base, re
             assert apart(found[name], gradient) < 1e-5, (name, switches)
 
 
+def test_claims_taught_as_text_have_the_loss_and_gradient_of_the_plain_engine(tiny_base, recipe, cpu, toy_claims):
+    recipe = recipe.model_copy(update={"objective": "text", "clip_norm": 0.0, "adam_beta1": 0.9})
+    plain, fast = (load(tiny_base, recipe, cpu) for _ in range(2))
+    batch = plain.encoder.examples(toy_claims)[:12]
+    loss = accumulate_gradients(plain, batch, 4, NO_SCALER, sum(example.answer_length for example in batch))
+    result, found = first_gradient(FastEngine(fast, recipe, batch), fast, batch, 4)
+    assert result.loss == pytest.approx(loss, rel=1e-5)
+    assert all(apart(found[name], p.grad) < 1e-5 for name, p in plain.trained_parameters())
+
+
 @pytest.mark.parametrize("switches", [*SWITCHED_OFF, ALL_OFF], ids=lambda s: repr(s).removeprefix("Switches"))
 def test_twenty_steps_have_the_same_losses_and_end_at_the_same_weights(tiny_base, recipe, cpu, toy_claims, switches):
     losses, weights = [], []

@@ -9,7 +9,7 @@ from medverdict.data.prepare import prepare
 from medverdict.errors import LeakError, RunError
 from medverdict.files import read_records
 from medverdict.predict.load import read_run
-from medverdict.records import HistoryRow, Prediction
+from medverdict.records import Claim, HistoryRow, Prediction
 
 SETTINGS = ["epochs=1", "lora_rank=2", "batch_size=8"]
 
@@ -34,6 +34,18 @@ def test_the_second_run_goes_on_from_the_first_and_says_so(first):
     before, after = (load_file(folder / n / "adapter_model.safetensors") for n in ("first", "second"))
     assert all(torch.allclose(after[name], before[name], atol=1e-6) for name in before)
     assert run.id != train("quickstart", folder / "data", folder / "zero", TrainOptions(options.settings)).id
+
+
+def test_verdicts_may_begin_from_what_the_claims_state_as_text(first):
+    settings, folder = first
+    options = TrainOptions([*settings, "learning_rate=1e-2", "objective=text", "epochs=4"])
+    text = train("quickstart", folder / "data", folder / "text", options)
+    history = read_records(folder / "text" / "history.jsonl", HistoryRow)
+    assert history[-1].loss is not None and history[1].loss is not None and history[-1].loss < history[1].loss
+    rows = read_records(folder / "data" / "train.jsonl", Claim)
+    assert history[-1].rows == 4 * sum(row.label == "TRUE" for row in rows) < 4 * len(rows)
+    run = train("quickstart", folder / "data", folder / "second", TrainOptions(settings, init=folder / "text"))
+    assert run.started_from[0] == text.id and run.recipe.objective == "verdict"
 
 
 def test_the_untrained_base_beside_it_is_the_base_and_not_the_first_run(first):

@@ -60,7 +60,9 @@ def average(
         margins = score_margins(verifier, [claim.text for claim in job.dev.claims])
         history = tuple(read_records(folders[0] / HISTORY, HistoryRow))
         untrained = _margins(read_records(folders[0] / "dev-zero-shot.jsonl", Prediction))
-        outcome = Outcome(history, untrained, margins, runs[0].best_step, averaged=tuple(run.id for run in runs))
+        started = tuple(part for run in runs for part in run.started_from)
+        averaged = tuple(run.id for run in runs)
+        outcome = Outcome(history, untrained, margins, runs[0].best_step, averaged=averaged, started_from=started)
         return write_run(folder, job, verifier, outcome)
 
 
@@ -102,8 +104,9 @@ def _joint_recipe(runs: Sequence[Run], rank: int | None) -> Recipe:
         raise RunError(f"{len(runs)} run(s) of method {first.recipe.method}; expected two or more LoRA runs.")
     for run in runs[1:]:
         same_recipe = run.recipe.model_copy(update={"seed": first.recipe.seed}) == first.recipe
-        if not same_recipe or run.base.sha256 != first.base.sha256 or run.splits != first.splits:
-            raise RunError(f"{run.id} and {first.id} differ in more than their seed: recipe, base or data.")
+        same_start = bool(run.started_from) == bool(first.started_from)
+        if not (same_recipe and same_start) or run.base.sha256 != first.base.sha256 or run.splits != first.splits:
+            raise RunError(f"{run.id} and {first.id} differ in more than their seed: recipe, start, base or data.")
     whole = first.recipe.lora_rank * len(runs)
     if rank and rank > whole:
         raise RunError(f"--rank {rank}: the exact mean of these runs has rank {whole} already. Leave --rank out.")

@@ -91,7 +91,7 @@ def plan(recipe_name: str, data: Path, options: PlanOptions) -> TrainingPlan:
     make_deterministic()
     base = fetch(recipe.base, over_budget=options.over_budget)
     verifier = Verifier.load(base, recipe, placement)
-    examples = [verifier.encoder.example(claim.text, claim.label) for claim in train_rows.claims]
+    examples = verifier.encoder.examples(train_rows.claims)
     examples = fill_up(examples, recipe.supervised_padding, end_token(verifier.model))
     engine = choose_engine(verifier, examples, options.engine)
     loading = monotonic() - started

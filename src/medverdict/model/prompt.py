@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from medverdict.errors import DataError, RecipeError
 from medverdict.files import sha256_bytes
-from medverdict.records import Label, Recipe
+from medverdict.records import Claim, Label, Recipe
 from medverdict.text import normalise
 
 
@@ -29,7 +29,7 @@ class Example:
     """One training row as tokens."""
 
     ids: tuple[int, ...]
-    """Prompt, then answer, then the end token where the recipe asks for it."""
+    """Prompt, then answer, then the end token where the recipe asks for it; or the prompt up to the claim's end."""
     answer_length: int
     """How many tokens at the end of `ids` are supervised."""
 
@@ -93,14 +93,36 @@ class Encoder:
         most = len(render(self._recipe.prompt, claim).encode("utf-8")) + 2 + len(self._start)
         return most <= self._room
 
+    def examples(self, claims: Sequence[Claim]) -> list[Example]:
+        """The training rows; where the recipe teaches text, the TRUE ones of them alone."""
+        return [self.example(claim.text, claim.label) for claim in self.taught(claims)]
+
+    def taught(self, claims: Sequence[Claim]) -> list[Claim]:
+        """The claims that are trained on: a false one must not become likely as text."""
+        return [claim for claim in claims if self._recipe.objective == "verdict" or claim.label == "TRUE"]
+
     def example(self, claim: str, label: Label) -> Example:
-        """Tokens of prompt and answer, and how many of them are supervised."""
+        """Tokens of one row, and how many of them are supervised: the answer's, or the claim's."""
+        if self._recipe.objective == "text":
+            return self._text_example(claim)
         answer = self._answers[label] + self._end
         return Example(self.prompt_ids(claim) + answer, len(answer))
 
-    def label_word(self, label: Label) -> str:
-        """What the supervised tokens of a row with this label must read, end token included."""
-        return (self._recipe.label_true if label == "TRUE" else self._recipe.label_false) + self.decode(self._end)
+    def _text_example(self, claim: str) -> Example:
+        """The prompt up to the claim's end, as it is read before a verdict; the claim is supervised."""
+        self.prompt_ids(claim)  # refuses one that is too long
+        before = self._recipe.prompt.index("{claim}")
+        whole = self._tokenizer.encode(self._recipe.prompt[:before] + normalise(claim), add_special_tokens=False)
+        first = next(number for number, (_, end) in enumerate(whole.offsets) if end > before)
+        return Example((*self._start, *whole.ids), len(whole.ids) - first)
+
+    def supervised_texts(self, claim: Claim) -> tuple[str, ...]:
+        """What the supervised tokens of a row may read: its label word, end token included; or the claim, whose first
+        token may hold the space before it."""
+        if self._recipe.objective == "text":
+            return normalise(claim.text), " " + normalise(claim.text)
+        word = self._recipe.label_true if claim.label == "TRUE" else self._recipe.label_false
+        return (word + self.decode(self._end),)
 
     def decode(self, ids: tuple[int, ...]) -> str:
         """Text of some tokens, for a person to read."""

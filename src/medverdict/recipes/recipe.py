@@ -122,6 +122,8 @@ def _conflicts(recipe: Recipe) -> list[str]:
         faults.append("lora_rank, lora_alpha, lora_targets: must be set where method is lora")
     if recipe.method != "lora" and recipe.lora_rank:
         faults.append(f"lora_rank: must be 0 where method is {recipe.method}")
+    if recipe.objective == "text" and (recipe.append_eos or recipe.supervised_padding):
+        faults.append("append_eos, supervised_padding: must be false and 0 where objective is text")
     if recipe.method == "zero-shot" and recipe.epochs:
         faults.append("epochs: must be 0 where method is zero-shot")
     if recipe.method != "zero-shot" and not (recipe.epochs and recipe.learning_rate):

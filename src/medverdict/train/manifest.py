@@ -65,6 +65,8 @@ class Outcome:
     """Where training was continued after a cut."""
     averaged: tuple[str, ...] = ()
     """Runs whose adapters were averaged into this one."""
+    started_from: tuple[str, ...] = ()
+    """Where those began: id and adapter's sha256 of one after the other."""
     engine: str = ""
     """Which arithmetic of a step was used; empty where nothing was trained."""
     peak_bytes: int | None = None
@@ -92,7 +94,7 @@ def write_run(folder: Path, job: Job, verifier: Verifier, outcome: Outcome, proc
         rows={split.name: len(split.claims) for split in (job.train, job.dev)},
         data=job.data,
         where=job.train.where,
-        started_from=(job.start.run, job.start.sha256) if job.start else (),
+        started_from=(job.start.run, job.start.sha256) if job.start else outcome.started_from,
         device=verifier.placement.device_name,
         precision=verifier.placement.precision,
         processes=processes,

@@ -100,24 +100,25 @@ def make_deterministic() -> None:
 def encode(encoder: Encoder, claims: Sequence[Claim]) -> list[Example]:
     """Training rows as tokens, checked and shown: three rows with what the loss will see of each.
 
-    Raises GateError when what is supervised is not exactly the answer.
+    Raises GateError when what is supervised is not exactly the answer, or the claim where the recipe teaches text.
     """
-    examples = [encoder.example(claim.text, claim.label) for claim in claims]
-    for claim, example in zip(claims, examples, strict=True):
+    taught = encoder.taught(claims)
+    examples = [encoder.example(claim.text, claim.label) for claim in taught]
+    for claim, example in zip(taught, examples, strict=True):
         check_supervision(encoder, claim, example)
-    for claim, example in list(zip(claims, examples, strict=True))[:3]:
+    for claim, example in list(zip(taught, examples, strict=True))[:3]:
         prompt, answer = example.ids[: -example.answer_length], example.ids[-example.answer_length :]
         say(f"  prompt     {encoder.decode(prompt)!r}\n  supervised {encoder.decode(answer)!r}  [{claim.label}]")
     return examples
 
 
 def check_supervision(encoder: Encoder, claim: Claim, example: Example) -> None:
-    """The supervised tokens must read as the label word, and the rest must hold the claim."""
-    word = encoder.label_word(claim.label)
+    """The supervised tokens must read as the label word, or as the claim where the recipe teaches text."""
+    expected = encoder.supervised_texts(claim)
     supervised = encoder.decode(example.ids[-example.answer_length :]) if example.answer_length else ""
-    if supervised != word:
+    if supervised not in expected:
         raise GateError(
-            f"wrong supervision of claim {claim.id}: the loss would see {supervised!r}, expected {word!r}. "
+            f"wrong supervision of claim {claim.id}: the loss would see {supervised!r}, expected {expected[0]!r}. "
             "The prompt template, the label words and this base's tokenizer do not fit together."
         )
 
