@@ -31,9 +31,8 @@ from medverdict.predict.stream import (
 from medverdict.predict.workers import score_apart
 from medverdict.records import Verdict
 
-# Rows from which several GPUs are used without being asked for: arithmetic, not measured. On an H200 a base was loaded
-# in 14.6 s, 10,777 claims were scored in one (docs/performance.md): a second GPU costs another loading and saves half
-# of the scoring at best. Measured, with one tokenising thread, two scored 1.31 times as fast as one (docs/scale.md).
+# Rows from which several GPUs are used without being asked for: a second one costs another loading and saves half of the
+# scoring at best. Measured, two H200 came out even with one at 200,000 (docs/scale.md).
 ROWS_WORTH_WORKERS = 300_000
 
 
