@@ -31,8 +31,8 @@ from medverdict.predict.stream import (
 from medverdict.predict.workers import score_apart
 from medverdict.records import Verdict
 
-# Rows from which several GPUs are used without being asked for: a second one costs another loading and saves half of the
-# scoring at best. Measured, two H200 came out even with one at 200,000 (docs/scale.md).
+# Rows from which several GPUs are used without being asked for: a second one costs another loading and saves half of
+# the scoring at best. Measured, two H200 came out even with one at 200,000 (docs/scale.md).
 ROWS_WORTH_WORKERS = 300_000
 
 
