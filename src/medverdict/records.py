@@ -142,8 +142,8 @@ class Recipe(Record):
     adam_epsilon: Annotated[float, Field(gt=0)]
     """AdamW."""
     objective: Literal["verdict", "text"] = "verdict"
-    """What the loss sees of a row. `verdict`: the answer word. `text`: the claim itself, in its place in the prompt, of
-    TRUE rows alone, so that what they state is learnt without a verdict. The default is for runs stored before it."""
+    """What the loss sees of a row: the answer word, or the claim itself in its place in the prompt, of TRUE rows alone,
+    so that what they state is learnt without a verdict. The default is for runs stored before it."""
     chunk_rows: Annotated[int, Field(ge=0)] = 0
     """Rows, in file order, after which optimizer and schedule start afresh, as the published v4 did; 0: never. Every
     recipe file says it; the default is for runs that were stored before it existed."""
@@ -224,14 +224,13 @@ class Run(Record):
     splits: dict[str, str]
     """Split name to sha256."""
     rows: dict[str, int]
-    """Split name to number of rows."""
+    """Split name to number of rows; of train, those that the objective learns from."""
     data: str
     """Folder of the prepared splits, as the user named it; the hashes above say whether it is still the same."""
     where: tuple[str, ...] = ()
     """Conditions that chose training and dev rows out of that folder; empty for all."""
     started_from: tuple[str, ...] = ()
-    """Id and adapter's sha256 of the run that training began from, or of those that averaged runs began from, in their
-    order; empty: from zero."""
+    """Id, adapter's sha256 of the run that it began from; of averaged runs, those of each in turn; empty: from zero."""
     device: str
     """Name of the processor or GPU."""
     precision: Literal["fp32", "bf16", "fp16"]

@@ -86,5 +86,5 @@ def test_the_mean_says_where_its_members_began(trained, tmp_path, tiny_base):
     run = average([tmp_path / "s0", tmp_path / "s1"], trained / "data", tmp_path / "mean")
     firsts = [read_run(trained / f"s{seed}") for seed in (0, 1)]
     assert run.started_from == tuple(part for first in firsts for part in (first.id, first.files[WEIGHTS]))
-    with pytest.raises(RunError, match="start"):
+    with pytest.raises(RunError, match="recipe, start, base"):
         average([tmp_path / "s0", trained / "s1"], trained / "data", tmp_path / "x")

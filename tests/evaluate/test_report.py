@@ -146,6 +146,16 @@ def test_the_peak_of_memory_is_told_where_it_is_known(tmp_path: Path) -> None:
     assert "GPU memory" not in pages["unknown"]
 
 
+def test_what_a_run_began_from_is_told_since_the_audit_does_not_know_it(tmp_path: Path) -> None:
+    run = read_record(next(SHIPPED.glob("*/run.json")), Run)
+    first = ("v6-text-s0-0", "hash", "v6-text-s1-1", "hash")
+    for name, start in (("zero", ()), ("stage", first)):
+        write_report(given(run=run.model_copy(update={"started_from": start})), tmp_path / name)
+    pages = {name: (tmp_path / name / "report.md").read_text(encoding="utf-8") for name in ("zero", "stage")}
+    assert "It began from v6-text-s0-0, v6-text-s1-1: what those were trained on is neither" in pages["stage"]
+    assert "It began from" not in pages["zero"] and "| Began from | the base |" in pages["zero"]
+
+
 def test_leaks_overrides_and_looks_are_repeated(tmp_path: Path) -> None:
     pair = AuditPair(
         kind="exact",

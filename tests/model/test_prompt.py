@@ -32,11 +32,13 @@ def test_as_text_the_claim_itself_is_supervised_in_its_place_in_the_prompt(token
     verdicts, texts = (
         Encoder(tokenizer, toy_recipe.model_copy(update={"objective": name}), end_id=1) for name in ("verdict", "text")
     )
-    claim = toy_claims[0].model_copy(update={"text": CLAIM})
-    example = texts.example(CLAIM, "TRUE")
-    assert texts.decode(example.ids[-example.answer_length :]) in texts.supervised_texts(claim) == (CLAIM, " " + CLAIM)
-    assert texts.decode(example.ids) == toy_recipe.prompt.partition("{claim}")[0] + CLAIM
-    assert verdicts.prompt_ids(CLAIM)[: len(example.ids) - 1] == example.ids[:-1]  # the last may join what follows
+    for claim, space in ((CLAIM, ""), ("Sai khớp vai thường do ngã chống tay.", " ")):  # " Sai" is one token
+        example = texts.example(claim, "TRUE")
+        supervised = texts.decode(example.ids[-example.answer_length :])
+        assert supervised == space + claim
+        assert supervised in texts.supervised_texts(toy_claims[0].model_copy(update={"text": claim}))
+        assert texts.decode(example.ids) == toy_recipe.prompt.partition("{claim}")[0] + claim
+        assert verdicts.prompt_ids(claim)[: len(example.ids) - 1] == example.ids[:-1]  # the last may join what follows
 
 
 def test_what_is_false_is_never_taught_as_text(tokenizer, toy_recipe, toy_claims):

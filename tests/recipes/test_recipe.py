@@ -41,6 +41,11 @@ def test_a_recipe_of_ones_own_is_read_by_path(tmp_path):
         (["method=full"], "must be 0 where method is full"),
         (["learning_rate=0"], "must be above 0"),
         (["objective=text", "append_eos=true"], "must be false and 0 where objective is text"),
+        (["objective=text", "supervised_padding=64"], "must be false and 0 where objective is text"),
+        (["objective=text", "keep_best=true"], "must be false and 0 where objective is text"),
+        (["objective=text", "method=zero-shot"], "must be verdict where method is zero-shot"),
+        (["objective=text", 'prompt="{claim} ?"'], "needs text and then a space"),
+        (["objective=text", 'prompt="Nhận định:{claim} ?"'], "needs text and then a space"),
     ],
 )
 def test_fields_that_do_not_go_together_are_faults(settings: list[str], fault: str):

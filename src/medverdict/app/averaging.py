@@ -104,13 +104,18 @@ def _joint_recipe(runs: Sequence[Run], rank: int | None) -> Recipe:
         raise RunError(f"{len(runs)} run(s) of method {first.recipe.method}; expected two or more LoRA runs.")
     for run in runs[1:]:
         same_recipe = run.recipe.model_copy(update={"seed": first.recipe.seed}) == first.recipe
-        same_start = bool(run.started_from) == bool(first.started_from)
+        same_start = _starts_recipe(run) == _starts_recipe(first)
         if not (same_recipe and same_start) or run.base.sha256 != first.base.sha256 or run.splits != first.splits:
             raise RunError(f"{run.id} and {first.id} differ in more than their seed: recipe, start, base or data.")
     whole = first.recipe.lora_rank * len(runs)
     if rank and rank > whole:
         raise RunError(f"--rank {rank}: the exact mean of these runs has rank {whole} already. Leave --rank out.")
     return first.recipe.model_copy(update={"lora_rank": rank or whole})
+
+
+def _starts_recipe(run: Run) -> str:
+    """Name of the recipe whose run it began from, as its id has it (`v6-text-s0-77fe603b`); empty: from zero."""
+    return run.started_from[0].rpartition("-s")[0] if run.started_from else ""
 
 
 def _margins(rows: Sequence[Prediction]) -> np.ndarray:

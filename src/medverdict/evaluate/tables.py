@@ -253,6 +253,7 @@ def made_sheet(report: Report) -> Sheet:
             ("Base", f"{run.base.name}, {run.base.source}, revision {run.base.revision}"),
             ("Parameters", f"{run.parameters:,}, of them {run.trained_parameters:,} trained"),
             ("Training", f"{kept} on {run.device}, {run.precision}{held}"),
+            ("Began from", ", ".join(run.started_from[::2]) or "the base"),
             ("Rows", ", ".join(f"{name} {count:,}" for name, count in run.rows.items())),
             (
                 "Threshold, temperature",

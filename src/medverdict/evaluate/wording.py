@@ -144,6 +144,11 @@ def _provenance(report: Report) -> list[str]:
         found = [f"The audit found no pair at or above cosine {audit.thresholds.get('gate', 0.8):g} across the splits."]
     else:
         found = ["The audit found leaks; the report lists the worst. These figures may be too high."]
+    if run and run.started_from:
+        found.append(
+            f"It began from {', '.join(run.started_from[::2])}: what those were trained on is neither in the audit "
+            "nor in the baselines."
+        )
     if run and run.overrides:
         found.append(f"Gates were opened by hand: {'; '.join(run.overrides)}.")
     if run and run.steps:

@@ -12,13 +12,14 @@ def model_card(run: Run, kind: str, files: dict[str, int], parity: Parity) -> st
     recipe, calibration = run.recipe, run.calibration
     listed = "\n".join(f"| `{name}` | {size / 1e6:,.1f} MB |" for name, size in sorted(files.items()))
     overrides = "\n".join(f"- **opened by hand:** {text}" for text in run.overrides) or "- none"
+    began = f", beginning from {', '.join(run.started_from[::2])}" if run.started_from else ""
     return f"""# {run.id}
 
 **{NOT_ADVICE}**
 
 A verifier of Vietnamese medical TRUE/FALSE claims: `{run.base.name}` ({run.base.source}, revision
 `{run.base.revision[:16]}`) trained by medverdict {run.code["version"]} with recipe `{recipe.name}`, seed {recipe.seed},
-on {run.rows["train"]:,} claims.
+on {run.rows["train"]:,} claims{began}.
 
 ## Files
 | file | size |

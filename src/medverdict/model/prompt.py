@@ -109,7 +109,7 @@ class Encoder:
         return Example(self.prompt_ids(claim) + answer, len(answer))
 
     def _text_example(self, claim: str) -> Example:
-        """The prompt up to the claim's end, as it is read before a verdict; the claim is supervised."""
+        """The prompt up to the claim's end, all tokens of the claim supervised; a recipe has text before it."""
         self.prompt_ids(claim)  # refuses one that is too long
         before = self._recipe.prompt.index("{claim}")
         whole = self._tokenizer.encode(self._recipe.prompt[:before] + normalise(claim), add_special_tokens=False)

@@ -122,12 +122,25 @@ def _conflicts(recipe: Recipe) -> list[str]:
         faults.append("lora_rank, lora_alpha, lora_targets: must be set where method is lora")
     if recipe.method != "lora" and recipe.lora_rank:
         faults.append(f"lora_rank: must be 0 where method is {recipe.method}")
-    if recipe.objective == "text" and (recipe.append_eos or recipe.supervised_padding):
-        faults.append("append_eos, supervised_padding: must be false and 0 where objective is text")
+    if recipe.objective == "text":
+        faults += _text_conflicts(recipe)
     if recipe.method == "zero-shot" and recipe.epochs:
         faults.append("epochs: must be 0 where method is zero-shot")
     if recipe.method != "zero-shot" and not (recipe.epochs and recipe.learning_rate):
         faults.append(f"epochs, learning_rate: must be above 0 where method is {recipe.method}")
+    return faults
+
+
+def _text_conflicts(recipe: Recipe) -> list[str]:
+    """What has no meaning where claims are taught as text, which has no answer, and dev no text of its own."""
+    faults = []
+    if recipe.append_eos or recipe.supervised_padding or recipe.keep_best:
+        faults.append("append_eos, supervised_padding, keep_best: must be false and 0 where objective is text")
+    if recipe.method == "zero-shot":
+        faults.append("objective: must be verdict where method is zero-shot")
+    before = recipe.prompt.partition("{claim}")[0]
+    if not before.strip() or not before.endswith((" ", "\n")):  # the claim's first token is predicted from them
+        faults.append("prompt: needs text and then a space or line break before {claim} where objective is text")
     return faults
 
 

@@ -66,7 +66,7 @@ class Outcome:
     averaged: tuple[str, ...] = ()
     """Runs whose adapters were averaged into this one."""
     started_from: tuple[str, ...] = ()
-    """Where those began: id and adapter's sha256 of one after the other."""
+    """Where those began: id, sha256, id, sha256, … in their order."""
     engine: str = ""
     """Which arithmetic of a step was used; empty where nothing was trained."""
     peak_bytes: int | None = None
@@ -91,7 +91,7 @@ def write_run(folder: Path, job: Job, verifier: Verifier, outcome: Outcome, proc
         base=job.base.info,
         code=code_version(),
         splits={split.name: split.sha256 for split in (job.train, job.dev)},
-        rows={split.name: len(split.claims) for split in (job.train, job.dev)},
+        rows={"train": len(verifier.encoder.taught(job.train.claims)), "dev": len(job.dev.claims)},
         data=job.data,
         where=job.train.where,
         started_from=(job.start.run, job.start.sha256) if job.start else outcome.started_from,
