@@ -94,6 +94,7 @@ def test_predicting_on_two_gpus_adds_up():
 def test_constants_are_those_of_the_code():
     assert f"from {ROWS_WORTH_WORKERS:,} rows on" in PAGE
     assert f"{CHUNK['cuda']:,} rows ({CHUNK['cpu']} on a CPU)" in PAGE
+    assert "14.6 s" in PAGE and "14.6" in MEASURED
 
 
 def test_the_warning_stands_first():

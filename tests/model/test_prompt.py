@@ -21,11 +21,13 @@ def test_a_claim_in_either_unicode_form_becomes_the_same_tokens(tokenizer, toy_r
     assert encoder.prompt_ids(unicodedata.normalize("NFD", CLAIM)) == encoder.prompt_ids(CLAIM)
 
 
-def test_training_and_scoring_read_the_same_prompt(tokenizer, toy_recipe):
+def test_training_and_scoring_read_the_same_prompt(tokenizer, toy_recipe, toy_claims):
     encoder = Encoder(tokenizer, toy_recipe, end_id=1)
     example = encoder.example(CLAIM, "FALSE")
     assert example.ids[: -example.answer_length] == encoder.prompt_ids(CLAIM)
+    claim = toy_claims[0].model_copy(update={"label": "FALSE"})
     assert encoder.decode(example.ids[-example.answer_length :]) == " Sai"
+    assert encoder.supervised_texts(claim) == (" Sai",)
 
 
 def test_as_text_the_claim_itself_is_supervised_in_its_place_in_the_prompt(tokenizer, toy_recipe, toy_claims):
@@ -74,6 +76,9 @@ def test_a_claim_beyond_the_limit_is_an_error_and_never_cut(tokenizer, toy_recip
     encoder = Encoder(tokenizer, toy_recipe, end_id=1)
     with pytest.raises(DataError, match="allows 512"):
         encoder.prompt_ids("dài " * 600)
+    texts = Encoder(tokenizer, toy_recipe.model_copy(update={"objective": "text"}), end_id=1)
+    with pytest.raises(DataError, match="allows 512"):
+        texts.example("dài " * 600, "TRUE")
 
 
 @pytest.mark.parametrize("word", ["a", "ệ", " ", "🩺", "lao ", "中"])

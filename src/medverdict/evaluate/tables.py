@@ -21,6 +21,7 @@ from medverdict.evaluate.wording import (
     percent_interval,
     points,
     points_interval,
+    starts,
 )
 from medverdict.records import Comparison, Prediction
 
@@ -253,7 +254,7 @@ def made_sheet(report: Report) -> Sheet:
             ("Base", f"{run.base.name}, {run.base.source}, revision {run.base.revision}"),
             ("Parameters", f"{run.parameters:,}, of them {run.trained_parameters:,} trained"),
             ("Training", f"{kept} on {run.device}, {run.precision}{held}"),
-            ("Began from", ", ".join(run.started_from[::2]) or "the base"),
+            ("Began from", starts(run) or "the base"),
             ("Rows", ", ".join(f"{name} {count:,}" for name, count in run.rows.items())),
             (
                 "Threshold, temperature",

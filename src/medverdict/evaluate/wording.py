@@ -5,7 +5,7 @@ from __future__ import annotations
 from medverdict.errors import NOT_ADVICE
 from medverdict.evaluate.baselines import ZERO_SHOT
 from medverdict.evaluate.records import Outcome, Report, System
-from medverdict.records import Comparison, Metric
+from medverdict.records import Comparison, Metric, Run
 
 DASH = "–"
 
@@ -135,6 +135,11 @@ def _training(report: Report) -> str:
     return ""
 
 
+def starts(run: Run) -> str:
+    """Ids of the runs that it began from, without their hashes; empty: it began from the base."""
+    return ", ".join(run.started_from[::2])
+
+
 def _provenance(report: Report) -> list[str]:
     context = report.context
     audit, run = context.audit, context.run
@@ -146,8 +151,7 @@ def _provenance(report: Report) -> list[str]:
         found = ["The audit found leaks; the report lists the worst. These figures may be too high."]
     if run and run.started_from:
         found.append(
-            f"It began from {', '.join(run.started_from[::2])}: what those were trained on is neither in the audit "
-            "nor in the baselines."
+            f"It began from {starts(run)}: what those were trained on is neither in the audit nor in the baselines."
         )
     if run and run.overrides:
         found.append(f"Gates were opened by hand: {'; '.join(run.overrides)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medverdict.errors import NOT_ADVICE
+from medverdict.evaluate.wording import starts
 from medverdict.export.parity import Parity
 from medverdict.records import Run
 
@@ -12,7 +13,7 @@ def model_card(run: Run, kind: str, files: dict[str, int], parity: Parity) -> st
     recipe, calibration = run.recipe, run.calibration
     listed = "\n".join(f"| `{name}` | {size / 1e6:,.1f} MB |" for name, size in sorted(files.items()))
     overrides = "\n".join(f"- **opened by hand:** {text}" for text in run.overrides) or "- none"
-    began = f", beginning from {', '.join(run.started_from[::2])}" if run.started_from else ""
+    began = f", beginning from {starts(run)}" if run.started_from else ""
     return f"""# {run.id}
 
 **{NOT_ADVICE}**

@@ -110,7 +110,8 @@ class Encoder:
 
     def _text_example(self, claim: str) -> Example:
         """The prompt up to the claim's end, all tokens of the claim supervised; a recipe has text before it."""
-        self.prompt_ids(claim)  # refuses one that is too long
+        if not self.surely_fits(claim):
+            self.prompt_ids(claim)  # refuses one that is too long
         before = self._recipe.prompt.index("{claim}")
         whole = self._tokenizer.encode(self._recipe.prompt[:before] + normalise(claim), add_special_tokens=False)
         first = next(number for number, (_, end) in enumerate(whole.offsets) if end > before)

@@ -102,8 +102,7 @@ def encode(encoder: Encoder, claims: Sequence[Claim]) -> list[Example]:
 
     Raises GateError when what is supervised is not exactly the answer, or the claim where the recipe teaches text.
     """
-    taught = encoder.taught(claims)
-    examples = [encoder.example(claim.text, claim.label) for claim in taught]
+    taught, examples = encoder.taught(claims), encoder.examples(claims)
     for claim, example in zip(taught, examples, strict=True):
         check_supervision(encoder, claim, example)
     for claim, example in list(zip(taught, examples, strict=True))[:3]:
