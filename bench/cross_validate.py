@@ -51,14 +51,17 @@ Folds = dict[str, tuple[Claim, ...]]
 
 
 def make_folds(options: argparse.Namespace) -> tuple[Folds, list[Claim]]:
-    """The rows in folds by group, and the other rows that share no group with any of them."""
-    rows = [claim for path in named_files(options.rows) for claim in read_claims(path).claims]
-    other = [claim for path in named_files(options.other) for claim in read_claims(path).claims]
-    grouped = assign_groups([*rows, *other], options.near)
-    rows, other = list(grouped[: len(rows)]), list(grouped[len(rows) :])
-    taken = {claim.group for claim in rows}
+    """The rows in folds by group, whatever the other rows are; and those others that are near none of them."""
+    rows = assign_groups(claims_of(options.rows), options.near)
+    joint = assign_groups([*rows, *claims_of(options.other)], options.near)
+    taken = {claim.group for claim in joint[: len(rows)]}
     shares = {f"fold {number}": 1 / options.folds for number in range(options.folds)}
-    return split_by_group(rows, shares, options.draw), [claim for claim in other if claim.group not in taken]
+    return split_by_group(rows, shares, options.draw), [c for c in joint[len(rows) :] if c.group not in taken]
+
+
+def claims_of(names: Sequence[str]) -> list[Claim]:
+    """All claims of some files."""
+    return [claim for path in named_files(names) for claim in read_claims(path).claims]
 
 
 def named_files(names: Sequence[str]) -> list[Path]:
