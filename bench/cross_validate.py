@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from other_losses import NAMES, OtherLossEngine, named_loss
+from safetensors.torch import load_file
 
+from medverdict.app.averaging import reduced, rounded, stacked
 from medverdict.claims import training_files
 from medverdict.console import say
 from medverdict.data.group import assign_groups
@@ -31,7 +34,7 @@ from medverdict.evaluate.interval import row_weights
 from medverdict.evaluate.metrics import Floats, Sample, auc
 from medverdict.files import write_json
 from medverdict.model.bases import BaseFolder, fetch
-from medverdict.model.lora import load_adapter
+from medverdict.model.lora import WEIGHTS, fill_adapter, load_adapter, save_adapter
 from medverdict.model.precision import choose_placement
 from medverdict.model.prompt import Encoder
 from medverdict.model.verifier import Verifier, end_token
@@ -44,19 +47,33 @@ from medverdict.train.loop import start_training, train_steps
 from medverdict.train.plain import PlainEngine
 from medverdict.train.run import encode, make_deterministic
 
-Folds = dict[str, tuple[Claim, ...]]
+MEAN = "mean"
+"""Under which the margins of the averaged models stand, beside those of the seeds."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is trained on and judged."""
+
+    folds: Mapping[str, Sequence[Claim]]
+    judged: Sequence[str]
+    """Folds that are held out, one after the other."""
+    other: Sequence[Claim]
+    """Trained on in every fold."""
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------
 
 
-def make_folds(options: argparse.Namespace) -> tuple[Folds, list[Claim]]:
-    """The rows in folds by group, whatever the other rows are; and those others that are near none of them."""
+def make_rows(options: argparse.Namespace) -> Rows:
+    """Folds by group, whatever the other rows are; and those others that are near none of the rows."""
     rows = assign_groups(claims_of(options.rows), options.near)
     joint = assign_groups([*rows, *claims_of(options.other)], options.near)
     taken = {claim.group for claim in joint[: len(rows)]}
-    shares = {f"fold {number}": 1 / options.folds for number in range(options.folds)}
-    return split_by_group(rows, shares, options.draw), [c for c in joint[len(rows) :] if c.group not in taken]
+    other = [claim for claim in joint[len(rows) :] if claim.group not in taken]
+    names = [f"fold {number}" for number in range(options.folds)]
+    folds = split_by_group(rows, dict.fromkeys(names, 1 / options.folds), options.draw)
+    return Rows(folds, names if options.only is None else [names[options.only]], other)
 
 
 def claims_of(names: Sequence[str]) -> list[Claim]:
@@ -79,26 +96,53 @@ def named_files(names: Sequence[str]) -> list[Path]:
 
 
 def margins_of_seed(
-    base: BaseFolder, recipe: Recipe, folds: Folds, other: list[Claim], options: argparse.Namespace
+    base: BaseFolder, recipe: Recipe, rows: Rows, options: argparse.Namespace, adapters: Path | None
 ) -> Floats:
-    """Margins of every row, fold after fold, each from a model that saw none of its fold."""
+    """Margins of every row, fold after fold, each from a model that saw none of its fold.
+
+    With `adapters`, the adapter of each fold is left there.
+    """
     verifier = Verifier.load(base, recipe, choose_placement(options.precision))
     if options.init:
         load_adapter(verifier.model, options.init)
     if options.first:
         first = load_recipe(options.first, options.first_set).model_copy(update={"seed": recipe.seed})
-        train(with_recipe(verifier, base, first), other, None)
-    joining = [] if options.first else other
+        train(with_recipe(verifier, base, first), rows.other, None)
+    joining = () if options.first else rows.other
     start = [parameter.detach().clone() for _, parameter in verifier.trained_parameters()]
     margins = []
-    for name, held_out in folds.items():
+    for name in rows.judged:
         with torch.no_grad():
             for (_, parameter), before in zip(verifier.trained_parameters(), start, strict=True):
                 parameter.copy_(before)
-        taught = [claim for fold, claims in folds.items() if fold != name for claim in claims]
+        taught = [claim for fold, claims in rows.folds.items() if fold != name for claim in claims]
         train(verifier, [*taught, *joining], options.loss)
-        margins.append(score_margins(verifier, [claim.text for claim in held_out]))
+        margins.append(score_margins(verifier, [claim.text for claim in rows.folds[name]]))
+        if adapters:
+            save_adapter(verifier.model, recipe, folder_of(adapters, name, recipe.seed))
     return np.concatenate(margins)
+
+
+def margins_of_mean(
+    base: BaseFolder, recipe: Recipe, rows: Rows, options: argparse.Namespace, adapters: Path
+) -> Floats:
+    """Margins of every row from one model a fold: the mean of its seeds' updates, as `medverdict average` makes it."""
+    joint = recipe.model_copy(update={"lora_rank": options.average})
+    verifier = Verifier.load(base, joint, choose_placement(options.precision))
+    margins = []
+    for name in rows.judged:
+        folders = [folder_of(adapters, name, seed) for seed in options.seeds]
+        mean = rounded(reduced(stacked([load_file(folder / WEIGHTS) for folder in folders]), options.average))
+        fill_adapter(verifier.model, mean, adapters)
+        margins.append(score_margins(verifier, [claim.text for claim in rows.folds[name]]))
+    return np.concatenate(margins)
+
+
+def folder_of(adapters: Path, fold: str, seed: int) -> Path:
+    """Where the adapter of one fold and seed lies."""
+    folder = adapters / f"{fold} seed {seed}"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def with_recipe(verifier: Verifier, base: BaseFolder, recipe: Recipe) -> Verifier:
@@ -127,60 +171,81 @@ def train(verifier: Verifier, claims: Sequence[Claim], loss: tuple[str, float] |
 def run(options: argparse.Namespace) -> None:
     """All seeds of one candidate; the file is written anew after each."""
     make_deterministic()
-    folds, other = make_folds(options)
+    rows = make_rows(options)
     recipe = load_recipe(options.recipe, options.set)
     base = fetch(recipe.base)
-    told = {k: v for k, v in vars(options).items() if k not in ("call", "out", "seeds")}
-    rows = [
-        {"id": c.id, "label": c.label, "group": c.group, "fold": name} for name, fold in folds.items() for c in fold
+    told = {name: str(value) for name, value in vars(options).items() if name not in ("call", "out", "seeds")}
+    judged = [
+        {"id": claim.id, "label": claim.label, "group": claim.group, "fold": name}
+        for name in rows.judged
+        for claim in rows.folds[name]
     ]
-    found: dict[str, Any] = {"settings": told, "other_rows": len(other), "rows": rows, "margins": {}, "seconds": {}}
-    for seed in options.seeds:
-        started = time.monotonic()
-        margins = margins_of_seed(base, recipe.model_copy(update={"seed": seed}), folds, other, options)
-        found["margins"][str(seed)] = [round(float(margin), 4) for margin in margins]
-        found["seconds"][str(seed)] = round(time.monotonic() - started, 1)
-        write_json(options.out, json.loads(json.dumps(found, default=str)))
-        say(f"{options.out}: seed {seed} done")
+    found: dict[str, Any] = {"settings": told, "other_rows": len(rows.other), "rows": judged, "margins": {}}
+
+    def keep(name: str, margins: Floats) -> None:
+        found["margins"][name] = [round(float(margin), 4) for margin in margins]
+        write_json(options.out, found)
+        say(f"{options.out}: {name} done")
+
+    with TemporaryDirectory() as place:
+        adapters = Path(place) if options.average else None
+        for seed in options.seeds:
+            seeded = recipe.model_copy(update={"seed": seed})
+            keep(str(seed), margins_of_seed(base, seeded, rows, options, adapters))
+        if adapters:
+            keep(MEAN, margins_of_mean(base, recipe, rows, options, adapters))
 
 
 # ---- comparing ------------------------------------------------------------------------------------------------
 
 
-def mean_auc(found: dict[str, Any], weights: Floats) -> Floats:
+def judges(path: Path, found: Mapping[str, Any]) -> Iterator[tuple[str, list[Floats]]]:
+    """What a file compares: its seeds together, and the mean of them where there is one."""
+    margins = {name: np.array(values) for name, values in found["margins"].items()}
+    seeds = [values for name, values in margins.items() if name != MEAN]
+    yield f"{path.stem}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}", seeds
+    if MEAN in margins:
+        yield f"{path.stem}, mean of {len(seeds)} seeds as one model", [margins[MEAN]]
+
+
+def mean_auc(seeds: Sequence[Floats], rows: Sequence[Mapping[str, str]], weights: Floats) -> Floats:
     """AUC within a fold, mean over folds and seeds, for weights (resamples, rows): (resamples,)."""
-    truth = np.array([row["label"] == "TRUE" for row in found["rows"]])
-    fold = np.array([row["fold"] for row in found["rows"]])
+    truth = np.array([row["label"] == "TRUE" for row in rows])
+    fold = np.array([row["fold"] for row in rows])
     each = []
-    for margins in map(np.array, found["margins"].values()):
+    for margins in seeds:
         for name in np.unique(fold):
             of = fold == name
             none = np.zeros(int(of.sum()))
             each.append(auc(Sample(truth[of], margins[of] > 0, margins[of], none, none.astype(int)), weights[:, of]))
-    return np.mean(each, axis=0)
+    return np.asarray(np.mean(each, axis=0))
 
 
-def right(found: dict[str, Any]) -> Floats:
-    """Share of right verdicts at threshold 0 of each row over the seeds: (rows,)."""
-    truth = np.array([row["label"] == "TRUE" for row in found["rows"]])
-    return np.mean([(np.array(margins) > 0) == truth for margins in found["margins"].values()], axis=0)
+def right(seeds: Sequence[Floats], rows: Sequence[Mapping[str, str]]) -> float:
+    """Share of right verdicts at threshold 0, mean over the seeds."""
+    truth = np.array([row["label"] == "TRUE" for row in rows])
+    return float(np.mean([(margins > 0) == truth for margins in seeds]))
 
 
 def compare(options: argparse.Namespace) -> None:
-    """One line a file: AUC, its difference from the first file's with a 95 % interval over groups, accuracy."""
-    one, *others = [json.loads(path.read_text(encoding="utf-8")) for path in options.files]
-    groups = np.unique([row["group"] for row in one["rows"]], return_inverse=True)[1]
-    weights = np.concatenate(list(row_weights(groups)))
-    whole = np.ones((1, len(groups)))
-    before, drawn = mean_auc(one, whole), mean_auc(one, weights)
-    print(f"{options.files[0].stem}: {len(one['margins'])} seeds, AUC {before[0]:.4f}, {right(one).mean():.1%} right")
-    for path, other in zip(options.files[1:], others, strict=True):
-        if other["rows"] != one["rows"]:
+    """One line a judge: AUC, accuracy, and the difference in AUC from the first with a 95 % interval over groups."""
+    files = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in options.files]
+    rows = files[0][1]["rows"]
+    for path, found in files:
+        if found["rows"] != rows:
             raise SystemExit(f"{path}: other rows or folds than {options.files[0]}. Compare files of the same rows.")
-        now = mean_auc(other, whole)
-        low, high = np.nanpercentile(mean_auc(other, weights) - drawn, [2.5, 97.5])
-        told = f"{now[0] - before[0]:+.4f} ({low:+.4f} to {high:+.4f}), {right(other).mean():.1%} right"
-        print(f"{path.stem}: {len(other['margins'])} seeds, AUC {now[0]:.4f}, {told}")
+    groups = np.unique([row["group"] for row in rows], return_inverse=True)[1]
+    weights = np.concatenate([np.ones((1, len(groups))), *row_weights(groups)])  # the rows themselves, then resamples
+    first: Floats | None = None
+    for name, seeds in (judge for path, found in files for judge in judges(path, found)):
+        drawn = mean_auc(seeds, rows, weights)
+        told = f"{name}: AUC {drawn[0]:.4f}, {right(seeds, rows):.1%} right"
+        if first is None:
+            first = drawn
+        else:
+            low, high = np.nanpercentile(drawn[1:] - first[1:], [2.5, 97.5])
+            told += f", {drawn[0] - first[0]:+.4f} ({low:+.4f} to {high:+.4f})"
+        print(told)
 
 
 # ---- the command ----------------------------------------------------------------------------------------------
@@ -194,7 +259,7 @@ def loss_and_weight(text: str) -> tuple[str, float]:
     return name, float(weight)
 
 
-def parse() -> argparse.Namespace:
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
@@ -213,11 +278,13 @@ def parse() -> argparse.Namespace:
     one.add_argument("--folds", type=int, default=5)
     one.add_argument("--draw", type=int, default=0, help="seed of the division into folds")
     one.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    one.add_argument("--only", type=int, help="number of the one fold to judge, so that folds can run side by side")
+    one.add_argument("--average", type=int, metavar="RANK", help="also judge the mean of the seeds, at this rank")
     one.add_argument("--precision", choices=["fp32", "bf16", "fp16"])
     many = commands.add_parser("compare", help="a table of files that `run` wrote")
     many.set_defaults(call=compare)
     many.add_argument("files", type=Path, nargs="+")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 if __name__ == "__main__":

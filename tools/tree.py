@@ -23,7 +23,7 @@ SHELF = "shipped"
 BESIDE = (
     ("tests/", "mirror the rooms"),
     ("examples/", "predicting with Ray Data, serving with vLLM"),
-    ("bench/", "speed of training, scoring and serving; checks that need a GPU"),
+    ("bench/", "speed of training, scoring and serving; checks that need a GPU; cross-validation of recipes"),
     ("notebooks/", "the Colab notebook and its source"),
     ("tools/", "write the lock files, this tree, the results page and the notebook; ask for known vulnerabilities"),
     ("docs/", "guides, results, performance, scale, reliability, data, serving, Python API, a worked example, the log"),
