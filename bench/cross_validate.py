@@ -1,7 +1,7 @@
 """Which recipe is better on claims held out? Folds by whole groups of near-duplicates, several seeds, one file each.
 
 python bench/cross_validate.py run v6 --out cv/v6.json
-python bench/cross_validate.py run v6 --first v6-text --other 0[1-8]* 1[1-3]* --out cv/text-first.json
+python bench/cross_validate.py run v6 --first v6-text --other "0[1-8]*" "1[1-3]*" --out cv/text-first.json
 python bench/cross_validate.py run v6 --loss twin=0.5 --out cv/twin.json
 python bench/cross_validate.py compare cv/v6.json cv/*.json          # a table with paired intervals
 
@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -23,6 +25,7 @@ import numpy as np
 import torch
 from other_losses import NAMES, OtherLossEngine, named_loss
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 
 from medverdict.app.averaging import reduced, rounded, stacked
 from medverdict.claims import training_files
@@ -30,12 +33,13 @@ from medverdict.console import say
 from medverdict.data.group import assign_groups
 from medverdict.data.read import read_claims
 from medverdict.data.split import split_by_group
+from medverdict.errors import DataError, LeakError, MedverdictError, RecipeError
 from medverdict.evaluate.interval import row_weights
 from medverdict.evaluate.metrics import Floats, Sample, auc
 from medverdict.files import write_json
 from medverdict.model.bases import BaseFolder, fetch
-from medverdict.model.lora import WEIGHTS, fill_adapter, load_adapter, save_adapter
-from medverdict.model.precision import choose_placement
+from medverdict.model.lora import WEIGHTS, fill_adapter, save_adapter
+from medverdict.model.precision import Placement, choose_placement
 from medverdict.model.prompt import Encoder
 from medverdict.model.verifier import Verifier, end_token
 from medverdict.predict.score import score_margins
@@ -46,6 +50,7 @@ from medverdict.train.fast import FastEngine, why_not_fast
 from medverdict.train.loop import start_training, train_steps
 from medverdict.train.plain import PlainEngine
 from medverdict.train.run import encode, make_deterministic
+from medverdict.train.starting import Start, begin_from, read_start, require_same_base
 
 MEAN = "mean"
 """Under which the margins of the averaged models stand, beside those of the seeds."""
@@ -56,10 +61,25 @@ class Rows:
     """What is trained on and judged."""
 
     folds: Mapping[str, Sequence[Claim]]
-    judged: Sequence[str]
-    """Folds that are held out, one after the other."""
+    """Each is held out once."""
     other: Sequence[Claim]
     """Trained on in every fold."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is tried on the rows."""
+
+    recipe: Recipe
+    base: BaseFolder
+    first: Recipe | None
+    """Of a stage on the other rows, which then join no fold."""
+    start: Start | None
+    """A run whose adapter training begins from."""
+    loss: tuple[str, float] | None
+    """One of other_losses.NAMES and its weight; None is the recipe's own."""
+    average: int | None
+    """Rank at which the mean of the seeds is judged too."""
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------
@@ -67,13 +87,14 @@ class Rows:
 
 def make_rows(options: argparse.Namespace) -> Rows:
     """Folds by group, whatever the other rows are; and those others that are near none of the rows."""
+    if options.folds < 2:
+        raise DataError(f"--folds {options.folds}: expected 2 or more, for each is judged by what the others teach.")
     rows = assign_groups(claims_of(options.rows), options.near)
     joint = assign_groups([*rows, *claims_of(options.other)], options.near)
     taken = {claim.group for claim in joint[: len(rows)]}
     other = [claim for claim in joint[len(rows) :] if claim.group not in taken]
-    names = [f"fold {number}" for number in range(options.folds)]
-    folds = split_by_group(rows, dict.fromkeys(names, 1 / options.folds), options.draw)
-    return Rows(folds, names if options.only is None else [names[options.only]], other)
+    shares = {f"fold {number}": 1 / options.folds for number in range(options.folds)}
+    return Rows(split_by_group(rows, shares, options.draw), other)
 
 
 def claims_of(names: Sequence[str]) -> list[Claim]:
@@ -82,59 +103,96 @@ def claims_of(names: Sequence[str]) -> list[Claim]:
 
 
 def named_files(names: Sequence[str]) -> list[Path]:
-    """Files by path, or ours by a pattern of their name. Exits where a name fits none."""
+    """Files by path, or ours by a pattern of their name. Raises DataError where a name fits none."""
     found: list[Path] = []
     for name in names:
         fitting = [Path(name)] if Path(name).is_file() else [p for p in training_files() if fnmatch(p.name, name)]
         if not fitting:
-            raise SystemExit(f"{name}: expected a file of claims, or a pattern that fits one of ours.")
+            ours = ", ".join(path.name for path in training_files())
+            raise DataError(f"{name}: expected a file of claims, or a pattern that fits one of ours: {ours}.")
         found += fitting
     return found
+
+
+# ---- candidate ------------------------------------------------------------------------------------------------
+
+
+def make_candidate(options: argparse.Namespace) -> Candidate:
+    """All that is asked for, checked before any work. Raises RecipeError, RunError or LeakError."""
+    recipe = load_recipe(options.recipe, options.set)
+    if recipe.supervised_padding or recipe.keep_best:
+        raise RecipeError(f"recipe {recipe.name}: here nothing pads and all steps count. Set both to 0 and false.")
+    base = fetch(recipe.base)
+    largest = recipe.lora_rank * len(options.seeds)
+    if options.average is not None and not 1 <= options.average <= largest:
+        raise RecipeError(
+            f"--average {options.average}: expected 1 to {largest}, the rank of {len(options.seeds)} seeds' adapters."
+        )
+    first = make_first(options, recipe)
+    return Candidate(recipe, base, first, make_start(options, recipe, base), options.loss, options.average)
+
+
+def make_first(options: argparse.Namespace, recipe: Recipe) -> Recipe | None:
+    """Recipe of the first stage, which trains the adapter of `recipe`, dropout included."""
+    if not options.first:
+        return None
+    if not options.other:
+        raise RecipeError(f"--first {options.first}: expected --other with it, the files that it is trained on.")
+    shared = ("base", "method", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
+    return load_recipe(options.first).model_copy(update={name: getattr(recipe, name) for name in shared})
+
+
+def make_start(options: argparse.Namespace, recipe: Recipe, base: BaseFolder) -> Start | None:
+    """The run to begin from, held to what `medverdict train --init` asks."""
+    if not options.init:
+        return None
+    if set(named_files(options.rows)) & set(training_files()):
+        raise LeakError(f"--init {options.init}: it may have seen our claims. Give --rows that it was not trained on.")
+    start, run = read_start(options.init, recipe)
+    require_same_base(run, base.info)
+    return start
 
 
 # ---- training -------------------------------------------------------------------------------------------------
 
 
-def margins_of_seed(
-    base: BaseFolder, recipe: Recipe, rows: Rows, options: argparse.Namespace, adapters: Path | None
-) -> Floats:
+def margins_of_seed(candidate: Candidate, seed: int, rows: Rows, place: Placement, adapters: Path) -> Floats:
     """Margins of every row, fold after fold, each from a model that saw none of its fold.
 
-    With `adapters`, the adapter of each fold is left there.
+    Where the seeds will be averaged, the adapter of each fold is left in `adapters`.
     """
-    verifier = Verifier.load(base, recipe, choose_placement(options.precision))
-    if options.init:
-        load_adapter(verifier.model, options.init)
-    if options.first:
-        first = load_recipe(options.first, options.first_set).model_copy(update={"seed": recipe.seed})
-        train(with_recipe(verifier, base, first), rows.other, None)
-    joining = () if options.first else rows.other
+    recipe = candidate.recipe.model_copy(update={"seed": seed})
+    verifier = Verifier.load(candidate.base, recipe, place)
+    if candidate.start:
+        begin_from(verifier, candidate.start)
+    if candidate.first:
+        first = candidate.first.model_copy(update={"seed": seed})
+        train(with_recipe(verifier, candidate.base, first), rows.other, None)
+    joining = () if candidate.first else rows.other
     start = [parameter.detach().clone() for _, parameter in verifier.trained_parameters()]
     margins = []
-    for name in rows.judged:
+    for name, held_out in rows.folds.items():
         with torch.no_grad():
             for (_, parameter), before in zip(verifier.trained_parameters(), start, strict=True):
                 parameter.copy_(before)
         taught = [claim for fold, claims in rows.folds.items() if fold != name for claim in claims]
-        train(verifier, [*taught, *joining], options.loss)
-        margins.append(score_margins(verifier, [claim.text for claim in rows.folds[name]]))
-        if adapters:
-            save_adapter(verifier.model, recipe, folder_of(adapters, name, recipe.seed))
+        train(verifier, [*taught, *joining], candidate.loss)
+        margins.append(score_margins(verifier, [claim.text for claim in held_out]))
+        if candidate.average:
+            save_adapter(verifier.model, recipe, folder_of(adapters, name, seed))
     return np.concatenate(margins)
 
 
-def margins_of_mean(
-    base: BaseFolder, recipe: Recipe, rows: Rows, options: argparse.Namespace, adapters: Path
-) -> Floats:
+def margins_of_mean(candidate: Candidate, seeds: Sequence[int], rows: Rows, place: Placement, adapters: Path) -> Floats:
     """Margins of every row from one model a fold: the mean of its seeds' updates, as `medverdict average` makes it."""
-    joint = recipe.model_copy(update={"lora_rank": options.average})
-    verifier = Verifier.load(base, joint, choose_placement(options.precision))
+    rank = candidate.average
+    assert rank, "asked for by whoever calls"
+    verifier = Verifier.load(candidate.base, candidate.recipe.model_copy(update={"lora_rank": rank}), place)
     margins = []
-    for name in rows.judged:
-        folders = [folder_of(adapters, name, seed) for seed in options.seeds]
-        mean = rounded(reduced(stacked([load_file(folder / WEIGHTS) for folder in folders]), options.average))
-        fill_adapter(verifier.model, mean, adapters)
-        margins.append(score_margins(verifier, [claim.text for claim in rows.folds[name]]))
+    for name, held_out in rows.folds.items():
+        stored = [load_file(folder_of(adapters, name, seed) / WEIGHTS) for seed in seeds]
+        fill_adapter(verifier.model, rounded(reduced(stacked(stored), rank)), adapters)
+        margins.append(score_margins(verifier, [claim.text for claim in held_out]))
     return np.concatenate(margins)
 
 
@@ -147,15 +205,13 @@ def folder_of(adapters: Path, fold: str, seed: int) -> Path:
 
 def with_recipe(verifier: Verifier, base: BaseFolder, recipe: Recipe) -> Verifier:
     """The same model, told another recipe of the same adapter."""
-    from tokenizers import Tokenizer
-
     tokenizer = Tokenizer.from_file(str(base.path / "tokenizer.json"))
     encoder = Encoder(tokenizer, recipe, end_token(verifier.model))
     return Verifier(verifier.model, encoder, verifier.placement, recipe)
 
 
 def train(verifier: Verifier, claims: Sequence[Claim], loss: tuple[str, float] | None) -> None:
-    """One stage, as `medverdict train` does it but for what it writes."""
+    """One stage with the steps of `medverdict train`, from the first to the last."""
     examples = encode(verifier.encoder, claims)
     recipe = verifier.recipe
     engine: Engine
@@ -171,14 +227,13 @@ def train(verifier: Verifier, claims: Sequence[Claim], loss: tuple[str, float] |
 def run(options: argparse.Namespace) -> None:
     """All seeds of one candidate; the file is written anew after each."""
     make_deterministic()
-    rows = make_rows(options)
-    recipe = load_recipe(options.recipe, options.set)
-    base = fetch(recipe.base)
+    candidate, rows = make_candidate(options), make_rows(options)
+    place = choose_placement(options.precision)
     told = {name: str(value) for name, value in vars(options).items() if name not in ("call", "out", "seeds")}
     judged = [
         {"id": claim.id, "label": claim.label, "group": claim.group, "fold": name}
-        for name in rows.judged
-        for claim in rows.folds[name]
+        for name, fold in rows.folds.items()
+        for claim in fold
     ]
     found: dict[str, Any] = {"settings": told, "other_rows": len(rows.other), "rows": judged, "margins": {}}
 
@@ -187,13 +242,11 @@ def run(options: argparse.Namespace) -> None:
         write_json(options.out, found)
         say(f"{options.out}: {name} done")
 
-    with TemporaryDirectory() as place:
-        adapters = Path(place) if options.average else None
+    with TemporaryDirectory() as adapters:
         for seed in options.seeds:
-            seeded = recipe.model_copy(update={"seed": seed})
-            keep(str(seed), margins_of_seed(base, seeded, rows, options, adapters))
-        if adapters:
-            keep(MEAN, margins_of_mean(base, recipe, rows, options, adapters))
+            keep(str(seed), margins_of_seed(candidate, seed, rows, place, Path(adapters)))
+        if candidate.average:
+            keep(MEAN, margins_of_mean(candidate, options.seeds, rows, place, Path(adapters)))
 
 
 # ---- comparing ------------------------------------------------------------------------------------------------
@@ -233,7 +286,7 @@ def compare(options: argparse.Namespace) -> None:
     rows = files[0][1]["rows"]
     for path, found in files:
         if found["rows"] != rows:
-            raise SystemExit(f"{path}: other rows or folds than {options.files[0]}. Compare files of the same rows.")
+            raise DataError(f"{path}: other rows or folds than {options.files[0]}. Compare files of the same rows.")
     groups = np.unique([row["group"] for row in rows], return_inverse=True)[1]
     weights = np.concatenate([np.ones((1, len(groups))), *row_weights(groups)])  # the rows themselves, then resamples
     first: Floats | None = None
@@ -254,9 +307,10 @@ def compare(options: argparse.Namespace) -> None:
 def loss_and_weight(text: str) -> tuple[str, float]:
     """`twin=0.5` and the like."""
     name, _, weight = text.partition("=")
-    if name not in NAMES:
-        raise argparse.ArgumentTypeError(f"{name}: expected one of {', '.join(NAMES)}, as in twin=0.5.")
-    return name, float(weight)
+    with suppress(ValueError):
+        if name in NAMES and float(weight) >= 0:
+            return name, float(weight)
+    raise argparse.ArgumentTypeError(f"{text}: expected {', '.join(NAMES)} with a weight, as in twin=0.5.")
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -270,15 +324,13 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     one.add_argument("--set", action="append", default=[], help="key=value over the recipe's fields")
     one.add_argument("--rows", nargs="+", default=["09-*", "10-*"], help="files to divide into folds")
     one.add_argument("--other", nargs="+", default=[], help="files that are trained on in every fold")
-    one.add_argument("--first", help="recipe of a first stage, on the other files alone")
-    one.add_argument("--first-set", action="append", default=[], help="key=value over that recipe's fields")
-    one.add_argument("--init", type=Path, help="folder of an adapter to begin from")
+    one.add_argument("--first", help="recipe of a first stage, on the other files alone, for the same adapter")
+    one.add_argument("--init", type=Path, help="folder of a run to begin from")
     one.add_argument("--loss", type=loss_and_weight, help=f"in the plain engine: {', '.join(NAMES)}, as in twin=0.5")
     one.add_argument("--near", type=float, default=0.75, help="cosine from which two claims share a fold")
     one.add_argument("--folds", type=int, default=5)
     one.add_argument("--draw", type=int, default=0, help="seed of the division into folds")
     one.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    one.add_argument("--only", type=int, help="number of the one fold to judge, so that folds can run side by side")
     one.add_argument("--average", type=int, metavar="RANK", help="also judge the mean of the seeds, at this rank")
     one.add_argument("--precision", choices=["fp32", "bf16", "fp16"])
     many = commands.add_parser("compare", help="a table of files that `run` wrote")
@@ -287,6 +339,15 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Do it; a mistake of the user ends with its sentence."""
     asked = parse()
-    asked.call(asked)
+    try:
+        asked.call(asked)
+    except MedverdictError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,7 @@ The first part is always the plain loss, the mean over a step's supervised token
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -41,7 +42,8 @@ class OtherLossEngine(PlainEngine):
         self._optimizer.zero_grad(set_to_none=True)
         loss = self._loss(self._verifier, batch)
         torch.autograd.backward(self._scaler.scale(loss))
-        return StepResult(float(loss.detach()), self._update(), False)
+        norm = self._update()
+        return StepResult(float(loss.detach()), norm, self._scaler.is_enabled() and not math.isfinite(norm))
 
 
 def named_loss(name: str, weight: float, verifier: Verifier, claims: Sequence[Claim]) -> Loss:
@@ -60,7 +62,8 @@ def smoothed_loss(verifier: Verifier, batch: Sequence[Example], weight: float) -
     """Label smoothing between the two answers (Szegedy et al. 2016, arXiv:1512.00567, for two classes): at an
     answer's first token, `weight` of the target goes to the other answer's. Other tokens keep their target.
 
-    -(1 - w) log p(own) - w log p(other) is the cross-entropy plus w times the difference of the two logits.
+    -(1 - w) log p(own) - w log p(other) is the cross-entropy plus w times the difference of the two logits. The paper's
+    epsilon is shared by all classes, so for two it is 2 w.
     """
     logits, targets = answer_logits(verifier, batch)
     ids = torch.tensor(verifier.encoder.label_ids, device=targets.device)

@@ -1,12 +1,14 @@
 """Cross-validation: folds by whole groups, models that saw none of their fold, and tables of the same rows alone."""
 
 import json
+import sys
 from collections import Counter
 
 import cross_validate
 import pytest
-from cross_validate import make_rows, parse
+from cross_validate import Rows, main, make_candidate, make_rows, margins_of_seed, parse
 
+from medverdict.errors import DataError, MedverdictError
 from medverdict.files import write_jsonl
 from toy_runs import toy_rows
 
@@ -73,14 +75,20 @@ def test_a_model_learns_from_the_other_folds_and_judges_its_own(words, tmp_path,
     truth = [row["label"] == "TRUE" for row in found["rows"]]
     for name, margins in found["margins"].items():
         assert sum((margin > 0) == true for margin, true in zip(margins, truth, strict=True)) >= 34, name
-    call(*words, "--out", tmp_path / "second.json", "--only", "1")
-    second = stored(tmp_path / "second.json")
-    assert second["rows"] == [row for row in found["rows"] if row["fold"] == "fold 1"]
-    assert second["margins"]["1"] == found["margins"]["1"][-len(second["rows"]) :]
     capsys.readouterr()
     call("compare", tmp_path / "whole.json")
     first, mean = capsys.readouterr().out.splitlines()
     assert first.startswith("whole, 2 seeds: AUC ") and mean.startswith("whole, mean of 2 seeds as one model: AUC ")
+
+
+def test_a_fold_hangs_on_no_fold_judged_before_it(words, cpu, tmp_path):
+    options = parse([*words, "--out", "x"])
+    candidate, rows = make_candidate(options), make_rows(options)
+    first, second = rows.folds.values()
+    margins = margins_of_seed(candidate, 1, rows, cpu, tmp_path).tolist()
+    turned = Rows(dict(reversed(rows.folds.items())), rows.other)
+    again = margins_of_seed(candidate, 1, turned, cpu, tmp_path).tolist()
+    assert again == margins[len(first) :] + margins[: len(first)] and len(margins) == len(first) + len(second)
 
 
 def test_no_fold_is_trained_on_before_it_is_judged(words, tmp_path, monkeypatch):
@@ -92,13 +100,18 @@ def test_no_fold_is_trained_on_before_it_is_judged(words, tmp_path, monkeypatch)
     assert taught == others * 2, "two folds for each of two seeds"
 
 
-def test_a_first_stage_takes_the_other_rows_and_changes_the_answer(words, other, tmp_path, tiny_base):
+def test_a_first_stage_takes_the_other_rows_and_changes_the_answer(words, other, tmp_path):
     call(*words, "--out", tmp_path / "v6.json")
-    first = ["--first", "v6-text", "--first-set", f"base={tiny_base.path}", "--first-set", "lora_rank=4"]
-    call(*words, "--out", tmp_path / "text.json", *first, "--other", other)
+    call(*words, "--out", tmp_path / "text.json", "--first", "v6-text", "--other", other)
     plain, text = stored(tmp_path / "v6.json"), stored(tmp_path / "text.json")
     assert text["rows"] == plain["rows"] and text["other_rows"] == 18
     assert text["margins"] != plain["margins"]
+
+
+def test_training_begins_from_a_run(words, tiny_run, tmp_path):
+    call(*words, "--out", tmp_path / "zero.json")
+    call(*words, "--out", tmp_path / "begun.json", "--init", tiny_run)
+    assert stored(tmp_path / "begun.json")["margins"] != stored(tmp_path / "zero.json")["margins"]
 
 
 def test_a_loss_by_name_trains_in_the_plain_engine(words, tmp_path):
@@ -111,7 +124,7 @@ def test_only_files_of_the_same_rows_and_folds_are_compared(tmp_path):
     other = {"rows": [one["rows"][0] | {"fold": "fold 1"}], "margins": {"0": [1.0]}}
     for name, found in (("one", one), ("other", other)):
         (tmp_path / f"{name}.json").write_text(json.dumps(found), encoding="utf-8")
-    with pytest.raises(SystemExit, match="other rows or folds"):
+    with pytest.raises(DataError, match="other rows or folds"):
         call("compare", tmp_path / "one.json", tmp_path / "other.json")
 
 
@@ -130,7 +143,36 @@ def test_the_difference_of_two_candidates_comes_with_an_interval_over_groups(tmp
     assert second.startswith("good, 1 seed: AUC 1.0000, 100.0% right, +0.5000 (+0.")
 
 
-@pytest.mark.parametrize("words", [["--rows", "no-such-file"], ["--other", "99-*"]])
-def test_a_name_that_fits_no_file_is_refused(words):
-    with pytest.raises(SystemExit, match="expected a file of claims"):
-        make_rows(parse(["run", "v6", "--out", "x", *words]))
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--rows", "no-such-file"], "no-such-file: expected a file of claims"),
+        (["--other", "99-*"], r"99-\*: expected a file of claims"),
+        (["--folds", "1"], "--folds 1: expected 2 or more"),
+        (["--average", "9"], "--average 9: expected 1 to 8"),
+        (["--set", "method=full", "--set", "lora_rank=0", "--average", "8"], "--average 8: expected 1 to 0"),
+        (["--first", "v6-text"], "expected --other with it"),
+        (["--set", "keep_best=true"], "Set both to 0 and false"),
+        (["--init", "no-such-run"], "no-such-run"),
+        (["--init", "x", "--rows", "09-*"], "it may have seen our claims"),
+    ],
+)
+def test_what_cannot_be_tried_is_refused_before_any_work(words, more, said, tmp_path):
+    with pytest.raises(MedverdictError, match=said):
+        call(*words, "--out", tmp_path / "x.json", *more)
+    assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize("loss", ["twin", "twin=x", "twin=-1", "focal=2"])
+def test_a_loss_that_cannot_be_read_is_refused_with_its_form(words, loss, capsys):
+    with pytest.raises(SystemExit):
+        parse([*words, "--out", "x", "--loss", loss])
+    assert f"{loss}: expected smoothing, r-drop, twin with a weight, as in twin=0.5." in capsys.readouterr().err
+
+
+def test_a_mistake_ends_with_its_sentence_and_no_traceback(words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["cross_validate.py", *words, "--out", "x", "--folds", "1"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("--folds 1: expected 2 or more")
