@@ -22,10 +22,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
 from other_losses import NAMES, OtherLossEngine, named_loss
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
 
 from medverdict.app.averaging import reduced, rounded, stacked
 from medverdict.claims import training_files
@@ -40,15 +38,12 @@ from medverdict.files import write_json
 from medverdict.model.bases import BaseFolder, fetch
 from medverdict.model.lora import WEIGHTS, fill_adapter, save_adapter
 from medverdict.model.precision import Placement, choose_placement
-from medverdict.model.prompt import Encoder
-from medverdict.model.verifier import Verifier, end_token
+from medverdict.model.verifier import Verifier
 from medverdict.predict.score import score_margins
 from medverdict.recipes.recipe import load_recipe
 from medverdict.records import Claim, Recipe
-from medverdict.train.engine import Engine
-from medverdict.train.fast import FastEngine, why_not_fast
+from medverdict.train.choose import choose_engine
 from medverdict.train.loop import start_training, train_steps
-from medverdict.train.plain import PlainEngine
 from medverdict.train.run import encode, make_deterministic
 from medverdict.train.starting import Start, begin_from, read_start, require_same_base
 
@@ -162,25 +157,31 @@ def margins_of_seed(candidate: Candidate, seed: int, rows: Rows, place: Placemen
     Where the seeds will be averaged, the adapter of each fold is left in `adapters`.
     """
     recipe = candidate.recipe.model_copy(update={"seed": seed})
-    verifier = Verifier.load(candidate.base, recipe, place)
-    if candidate.start:
-        begin_from(verifier, candidate.start)
+    verifier = begun(candidate, recipe, place)
     if candidate.first:
-        first = candidate.first.model_copy(update={"seed": seed})
-        train(with_recipe(verifier, candidate.base, first), rows.other, None)
+        learner = begun(candidate, candidate.first.model_copy(update={"seed": seed}), place)
+        train(learner, rows.other, None)
+        verifier.put_back(dict(learner.trained_parameters()))
+        del learner  # a base of its own
     joining = () if candidate.first else rows.other
-    start = [parameter.detach().clone() for _, parameter in verifier.trained_parameters()]
+    start = {name: parameter.detach().clone() for name, parameter in verifier.trained_parameters()}
     margins = []
     for name, held_out in rows.folds.items():
-        with torch.no_grad():
-            for (_, parameter), before in zip(verifier.trained_parameters(), start, strict=True):
-                parameter.copy_(before)
+        verifier.put_back(start)
         taught = [claim for fold, claims in rows.folds.items() if fold != name for claim in claims]
         train(verifier, [*taught, *joining], candidate.loss)
         margins.append(score_margins(verifier, [claim.text for claim in held_out]))
         if candidate.average:
             save_adapter(verifier.model, recipe, folder_of(adapters, name, seed))
     return np.concatenate(margins)
+
+
+def begun(candidate: Candidate, recipe: Recipe, place: Placement) -> Verifier:
+    """A model before its first step."""
+    verifier = Verifier.load(candidate.base, recipe, place)
+    if candidate.start:
+        begin_from(verifier, candidate.start)
+    return verifier
 
 
 def margins_of_mean(candidate: Candidate, seeds: Sequence[int], rows: Rows, place: Placement, adapters: Path) -> Floats:
@@ -203,24 +204,15 @@ def folder_of(adapters: Path, fold: str, seed: int) -> Path:
     return folder
 
 
-def with_recipe(verifier: Verifier, base: BaseFolder, recipe: Recipe) -> Verifier:
-    """The same model, told another recipe of the same adapter."""
-    tokenizer = Tokenizer.from_file(str(base.path / "tokenizer.json"))
-    encoder = Encoder(tokenizer, recipe, end_token(verifier.model))
-    return Verifier(verifier.model, encoder, verifier.placement, recipe)
-
-
 def train(verifier: Verifier, claims: Sequence[Claim], loss: tuple[str, float] | None) -> None:
     """One stage with the steps of `medverdict train`, from the first to the last."""
     examples = encode(verifier.encoder, claims)
     recipe = verifier.recipe
-    engine: Engine
-    if loss:
-        engine = OtherLossEngine(verifier, recipe, named_loss(*loss, verifier, claims))
-    elif why_not_fast(verifier, recipe):
-        engine = PlainEngine(verifier, recipe)
-    else:
-        engine = FastEngine(verifier, recipe, examples)
+    engine = (
+        OtherLossEngine(verifier, recipe, named_loss(*loss, verifier, claims))
+        if loss
+        else choose_engine(verifier, examples)
+    )
     train_steps(verifier, engine, examples, start_training(recipe), lambda row: None)
 
 

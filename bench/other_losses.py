@@ -5,7 +5,6 @@ The first part is always the plain loss, the mean over a step's supervised token
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -16,8 +15,7 @@ from torch.nn.functional import cross_entropy, softplus
 from medverdict.model.prompt import Encoder, Example
 from medverdict.model.verifier import Verifier
 from medverdict.records import Claim, Recipe
-from medverdict.train.engine import StepResult, nothing
-from medverdict.train.plain import PlainEngine, summed_loss, supervised_positions
+from medverdict.train.plain import PlainEngine, answer_logits, summed_loss
 
 Loss = Callable[[Verifier, Sequence[Example]], Tensor]
 Twins = Mapping[tuple[int, ...], tuple[tuple[int, ...], tuple[int, ...]]]
@@ -32,18 +30,10 @@ class OtherLossEngine(PlainEngine):
         super().__init__(verifier, recipe)
         self._loss = loss
 
-    def step(
-        self, batch: Sequence[Example], rate: float, micro_batch: int, meanwhile: Callable[[], None] = nothing
-    ) -> StepResult:
-        """See Engine."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._verifier.model.train()
-        self._optimizer.zero_grad(set_to_none=True)
+    def _accumulate(self, batch: Sequence[Example], micro_batch: int) -> float:
         loss = self._loss(self._verifier, batch)
         torch.autograd.backward(self._scaler.scale(loss))
-        norm = self._update()
-        return StepResult(float(loss.detach()), norm, self._scaler.is_enabled() and not math.isfinite(norm))
+        return float(loss.detach())
 
 
 def named_loss(name: str, weight: float, verifier: Verifier, claims: Sequence[Claim]) -> Loss:
@@ -91,28 +81,14 @@ def twin_loss(verifier: Verifier, batch: Sequence[Example], weight: float, twins
     loss = plain_loss(verifier, batch)
     if not pairs:
         return loss
-    margins = label_margins(verifier, [prompt for pair in pairs for prompt in pair]).view(-1, 2)
+    margins = verifier.margins_with_gradient([prompt for pair in pairs for prompt in pair]).view(-1, 2)
     return loss + weight * softplus(margins[:, 1] - margins[:, 0]).sum() / len(batch)
-
-
-def answer_logits(verifier: Verifier, batch: Sequence[Example]) -> tuple[Tensor, Tensor]:
-    """Logits (tokens, vocabulary) before every supervised token, and those tokens."""
-    states = verifier.hidden([example.ids[:-1] for example in batch])
-    rows, positions, targets = torch.tensor(list(supervised_positions(batch)), device=states.device).unbind(1)
-    return verifier.head(states[rows, positions]), targets
 
 
 def is_first(batch: Sequence[Example], device: torch.device) -> Tensor:
     """For each supervised token of a step, whether it is the first of its answer."""
     marks = [place == 0 for example in batch for place in range(example.answer_length)]
     return torch.tensor(marks, device=device)
-
-
-def label_margins(verifier: Verifier, prompts: Sequence[Sequence[int]]) -> Tensor:
-    """Margins (prompts,) as `Verifier.margins`, with their gradient."""
-    states = verifier.hidden(prompts)
-    last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=states.device)
-    return states[torch.arange(len(prompts), device=states.device), last].float() @ verifier.label_direction()
 
 
 def prompts_of_pairs(encoder: Encoder, claims: Sequence[Claim]) -> Twins:

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from other_losses import OtherLossEngine, answer_logits, named_loss, plain_loss
+from other_losses import OtherLossEngine, named_loss, plain_loss
 from torch.nn.functional import kl_div, softplus
 
 from medverdict.model.verifier import Verifier
 from medverdict.train.loop import start_training, train_steps
-from medverdict.train.plain import PlainEngine
+from medverdict.train.plain import PlainEngine, answer_logits
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -65,6 +65,12 @@ class Verifier:
         """Name and parameter of all that the optimizer moves."""
         return [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
 
+    @torch.no_grad()
+    def put_back(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy weights of another moment, by name, into all trained parameters, in place."""
+        for name, parameter in self.trained_parameters():
+            parameter.copy_(weights[name])
+
     def hidden(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Last hidden states (rows, longest, width) of right-padded token rows.
 
@@ -83,14 +89,18 @@ class Verifier:
 
     @torch.inference_mode()
     def margins(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """logit(label_true) - logit(label_false) at each prompt's last token: (rows,) in fp32 on the CPU.
+        """`margins_with_gradient` without a gradient: (rows,) in fp32 on the CPU."""
+        return self.margins_with_gradient(prompts).cpu()
+
+    def margins_with_gradient(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """logit(label_true) - logit(label_false) at each prompt's last token: (rows,) in fp32 on the device.
 
         Only the difference of the two label rows of the head is multiplied, in fp32.
         """
         states = self.hidden(prompts)
         last = torch.tensor([len(p) - 1 for p in prompts], device=states.device)
         at_answer = states[torch.arange(len(prompts), device=states.device), last].float()
-        return (at_answer @ self.label_direction()).cpu()
+        return at_answer @ self.label_direction()
 
     def label_direction(self) -> Tensor:
         """The difference (width,) of the head's rows for the two label words, in fp32."""

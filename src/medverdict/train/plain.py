@@ -36,9 +36,7 @@ class PlainEngine:
             group["lr"] = rate
         self._verifier.model.train()
         self._optimizer.zero_grad(set_to_none=True)  # here, so that a step that ran out of memory can be done again
-        supervised = sum(example.answer_length for example in batch)
-        loss = accumulate_gradients(self._verifier, self._world.share(batch), micro_batch, self._scaler, supervised)
-        loss = self._join(loss)
+        loss = self._join(self._accumulate(batch, micro_batch))
         try:
             norm = self._update()
         except torch.OutOfMemoryError as error:  # half done, so that the step cannot be done again
@@ -48,6 +46,11 @@ class PlainEngine:
             ) from error
         meanwhile()
         return StepResult(loss, norm, self._scaler.is_enabled() and not math.isfinite(norm))
+
+    def _accumulate(self, batch: Sequence[Example], micro_batch: int) -> float:
+        """Add this process's part of the step's gradient; its part of the loss. Another loss overrides it."""
+        supervised = sum(example.answer_length for example in batch)
+        return accumulate_gradients(self._verifier, self._world.share(batch), micro_batch, self._scaler, supervised)
 
     def expect(self, batch: Sequence[Example], micro_batch: int) -> None:
         """See Engine: nothing is laid out ahead here."""
@@ -112,14 +115,16 @@ def accumulate_gradients(
 
 
 def summed_loss(verifier: Verifier, examples: Sequence[Example]) -> Tensor:
-    """Cross-entropy of the supervised tokens, summed: a scalar in fp32.
+    """Cross-entropy of the supervised tokens, summed: a scalar in fp32."""
+    logits, targets = answer_logits(verifier, examples)
+    return torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
 
-    The head is applied at the positions before supervised tokens only.
-    """
+
+def answer_logits(verifier: Verifier, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """Logits (tokens, vocabulary) before the supervised tokens, where alone the head is applied; and those tokens."""
     states = verifier.hidden([example.ids[:-1] for example in examples])
     rows, positions, targets = torch.tensor(list(supervised_positions(examples)), device=states.device).unbind(1)
-    logits = verifier.head(states[rows, positions])
-    return torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+    return verifier.head(states[rows, positions]), targets
 
 
 def supervised_positions(examples: Sequence[Example]) -> Iterator[tuple[int, int, int]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from medverdict.console import say
 from medverdict.model.lora import without_lora
@@ -84,9 +83,7 @@ def begin(verifier: Verifier, engine: Engine, dev: DevSet, identity: Identity) -
 
 def go_on(checkpoint: Checkpoint, verifier: Verifier, engine: Engine, dev: DevSet, identity: Identity) -> Session:
     """Stand where the checkpoint was taken: weights first, then what the engine derives from them."""
-    with torch.no_grad():
-        for name, parameter in verifier.trained_parameters():
-            parameter.copy_(checkpoint.weights[name])
+    verifier.put_back(checkpoint.weights)
     engine.load_state(checkpoint.engine)
     set_random_state(dict(checkpoint.random), verifier.placement.device)
     changed = drift(checkpoint.identity, identity)

@@ -100,7 +100,6 @@ class Keeper:
     def restore(self) -> Kept:
         """Put the kept weights back into the model."""
         assert self.kept is not None, "the last step is always evaluated"
-        for name, parameter in self._verifier.trained_parameters():
-            if name in self.kept.weights:
-                parameter.data.copy_(self.kept.weights[name])
+        if self.kept.weights:
+            self._verifier.put_back(self.kept.weights)
         return self.kept
